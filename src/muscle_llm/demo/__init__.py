@@ -1,0 +1,1 @@
+"""The offline world of `muscle-llm demo`."""

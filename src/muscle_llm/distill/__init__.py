@@ -1,0 +1,1 @@
+"""Distillation with two teachers chosen per token: pure losses and masks."""

@@ -1,0 +1,1 @@
+"""Predicting: a model on a task becomes a table of predictions."""

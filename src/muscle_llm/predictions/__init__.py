@@ -1,0 +1,1 @@
+"""Predictions: the one table that every log becomes."""

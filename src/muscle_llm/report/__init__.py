@@ -1,0 +1,1 @@
+"""Reports: a comparison as page, Markdown, JSON."""

@@ -1,0 +1,1 @@
+"""Tasks: what is asked, how it is scored, and the text an adapter learns from."""

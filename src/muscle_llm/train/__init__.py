@@ -1,0 +1,1 @@
+"""Training of task adapters and compatibility adapters."""
