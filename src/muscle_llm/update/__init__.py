@@ -1,0 +1,1 @@
+"""A whole model update: adapters, predictions, remedies, comparison; stage by stage, resumable."""
