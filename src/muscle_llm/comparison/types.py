@@ -1,0 +1,168 @@
+"""What a comparison is: frozen, typed results, and their JSON document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.predictions.schema import Provenance
+
+__all__ = ["QUADRANTS", "AgainstNew", "Candidate", "Comparison", "Role", "Side"]
+
+VERSION = 1
+
+Role = Literal["remedy", "control", "noise_floor"]
+
+# The values of the column `quadrant` of `Comparison.instances`, in the order of the paper's figure.
+QUADRANTS = (
+    "both_right_same",
+    "both_right_changed",
+    "gain",
+    "both_wrong_same",
+    "both_wrong_changed",
+    "regression",
+)
+
+Counts = Mapping[str, int | None]
+Metrics = Mapping[str, Estimate]
+Scores = Mapping[str, Metrics]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the versions compared: the name shown, and where its predictions come from."""
+
+    name: str
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {"name": self.name, "provenance": self.provenance.to_dict()}
+
+
+@dataclass(frozen=True)
+class AgainstNew:
+    """A candidate against the new version: what it mends and what that costs.
+
+    Attributes:
+        counts: ``recovered`` (negative flips of new that the candidate has right), ``newly_broken`` (right in old
+            and new, wrong in the candidate), ``lost_gains`` (gains of new that the candidate has wrong) and
+            ``new_gains`` (wrong in old and new, right in the candidate).
+        metrics: ``d_nfr``, ``d_nfr_percent``, ``d_accuracy``, ``d_pfr``, ``d_nfr_mc``: candidate minus new.
+        scores: the same differences of the smooth metrics, by score.
+    """
+
+    counts: Counts
+    metrics: Metrics
+    scores: Scores = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            **dict(self.counts),
+            "metrics": _metrics(self.metrics),
+            "scores": _scores(self.scores),
+        }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate against the old version (``counts``, ``metrics``, ``scores``) and against the new one."""
+
+    name: str
+    role: Role
+    provenance: Provenance
+    counts: Counts
+    metrics: Metrics
+    scores: Scores
+    against_new: AgainstNew
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "role": self.role,
+            "provenance": self.provenance.to_dict(),
+            "counts": dict(self.counts),
+            "metrics": _metrics(self.metrics),
+            "scores": _scores(self.scores),
+            "against_new": self.against_new.to_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An old and a new version on the same instances: counts, metrics with intervals, and the instances.
+
+    Attributes:
+        old: the version users have.
+        new: the version that replaces it.
+        confidence: level of all intervals, such as 0.95.
+        counts: numbers of instances by name; ``None`` where the logs do not tell.
+        metrics: figures by name (see `muscle_llm.metrics.definitions`), shares of 1.
+        scores: the smooth metrics, by score name.
+        candidates: further versions compared with old, by name.
+        instances: one row per paired (instance, repeat): ``id``, ``repeat``, ``prompt``, ``references``,
+            ``choices``, ``quadrant`` (see `QUADRANTS`) and, per version V of ``old``, ``new`` and the
+            candidates' names, ``answer:V``, ``output:V``, ``correct:V``, ``choice_scores:V`` and
+            ``score:NAME:V``. Columns the logs do not tell are absent.
+        task: name of the task, where the logs tell it.
+        excess_nfr: negative flips beyond the noise floor, where there is a measured floor.
+        slices: one document per slice value.
+        settings: how the comparison was made.
+        warnings: what the reader must know, one sentence each.
+        sentence: the result in one sentence.
+    """
+
+    old: Side
+    new: Side
+    confidence: float
+    counts: Counts
+    metrics: Metrics
+    instances: pa.Table = field(repr=False, compare=False)
+    scores: Scores = field(default_factory=dict)
+    candidates: Mapping[str, Candidate] = field(default_factory=dict)
+    task: str | None = None
+    excess_nfr: Estimate | None = None
+    slices: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    sentence: str = ""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The keys of the versions in the columns of ``instances``: ``old``, ``new``, the candidates' names."""
+        return ("old", "new", *self.candidates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison document (plain JSON types; undefined figures are ``None`` with a reason)."""
+        document: dict[str, Any] = {
+            "schema": "muscle-llm/comparison",
+            "version": VERSION,
+            "task": self.task,
+            "sentence": self.sentence,
+            "confidence": self.confidence,
+            "old": self.old.to_dict(),
+            "new": self.new.to_dict(),
+            "counts": dict(self.counts),
+            "metrics": _metrics(self.metrics),
+            "scores": _scores(self.scores),
+            "candidates": {name: c.to_dict() for name, c in self.candidates.items()},
+        }
+        if self.excess_nfr is not None:
+            document["excess_nfr"] = self.excess_nfr.to_dict()
+        document["slices"] = [dict(s) for s in self.slices]
+        document["settings"] = dict(self.settings)
+        document["warnings"] = list(self.warnings)
+        return document
+
+
+def _metrics(metrics: Metrics) -> dict[str, Any]:
+    return {name: estimate.to_dict() for name, estimate in metrics.items()}
+
+
+def _scores(scores: Scores) -> dict[str, Any]:
+    return {name: {"metrics": _metrics(metrics)} for name, metrics in scores.items()}
