@@ -1,4 +1,4 @@
-"""One piece of text an adapter learns from."""
+"""The text an adapter learns from."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from dataclasses import dataclass
 __all__ = ["Example"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Example:
-    """A prompt and the completion that follows it, joined without anything between them.
+    """One training example of a task.
 
-    Attributes:
-        id: the instance's id within its task and split.
-        prompt: what the model is given; it does not end with a space, which belongs to the completion.
-        completion: what the model should write, the delimiter in front of it included.
+    Prompt and completion are joined as they are: a separating space belongs to one of them.
+
+    Args:
+        id: name of the example, unique within its task.
+        prompt: the context, as the model sees it at evaluation.
+        completion: what the model should write after it, without an end-of-sequence token.
 
     Example:
-        >>> e = Example("train:0", "Question: 1 + 1 = ?", " 2")
-        >>> e.prompt + e.completion
-        'Question: 1 + 1 = ? 2'
+        >>> Example(id="1", prompt="Question: 1 + 1 =", completion=" 2").text
+        'Question: 1 + 1 = 2'
     """
 
     id: str
     prompt: str
     completion: str
+
+    @property
+    def text(self) -> str:
+        """Prompt and completion, joined."""
+        return self.prompt + self.completion

@@ -1,1 +1,16 @@
 """Training of task adapters and compatibility adapters."""
+
+from __future__ import annotations
+
+from muscle_llm.train.compat_adapter import CompatTrainer, train_compat_adapter
+from muscle_llm.train.settings import LoraSettings, TrainResult, TrainSettings
+from muscle_llm.train.task_adapter import train_task_adapter
+
+__all__ = [
+    "CompatTrainer",
+    "LoraSettings",
+    "TrainResult",
+    "TrainSettings",
+    "train_compat_adapter",
+    "train_task_adapter",
+]
