@@ -1,17 +1,33 @@
-"""Tasks of lm-evaluation-harness, loaded offline and asked for training text."""
+"""Tasks of lm-evaluation-harness, loaded offline where their data is local.
+
+A task's YAML file may name Python functions (``!function module.name``), as the harness allows: loading such
+a file runs that code. Load only task files you trust.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+import json
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from muscle_llm.tasks.example import Example
+from muscle_llm.errors import ConfigError, InputError, MissingExtraError, did_you_mean
+from muscle_llm.files import sha256_text
+from muscle_llm.tasks.data import DataFiles, explain_broken_file, local_files, resolve_data_files
+from muscle_llm.text import printable
 
-__all__ = ["Task", "evaluation_hashes", "load_task", "refuse_leaks", "training_examples"]
+__all__ = ["Task", "harness_task_files", "load_task"]
 
 Kind = Literal["choice", "exact_match", "score"]
+
+# Metrics of one instance that are 0 or 1, the most usual first.
+_CHOICE_METRICS = ("acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match")
+_RIGHT_OR_WRONG = ("exact_match", "acc", "em", "acc_norm", "acc_bytes", "acc_mutual_info")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +40,9 @@ class Task:
             wrong), ``"score"`` (generated text, a similarity per instance).
         metric: the harness's metric that decides ``correct``, or is the score.
         harness: the ``lm_eval`` task object.
-        filter: the harness's answer filter that ``metric`` is read from.
+        filter: the harness's answer filter whose result ``metric`` judges.
         hash: SHA-256 of the task's configuration and of its local data files.
+        sources: local data file -> SHA-256 of its bytes.
     """
 
     name: str
@@ -34,6 +51,7 @@ class Task:
     harness: Any
     filter: str = "none"
     hash: str = ""
+    sources: Mapping[str, str] | None = None
 
 
 def load_task(
@@ -43,20 +61,206 @@ def load_task(
     metric: str | None = None,
     filter: str | None = None,
 ) -> Task:
-    """Load a task from a mapping, a YAML file of the harness, or a name the harness knows."""
-    raise NotImplementedError
+    """Load a task from a mapping, a YAML file of the harness, or a name the harness knows.
+
+    Args:
+        spec: a task configuration of the harness, a path to one (``.yaml``), or a name such as ``"arc_easy"``.
+            A YAML file runs the Python functions it names.
+        data_dir: folder that relative ``data_files`` start from; the YAML file's own folder otherwise
+            (the working folder for a mapping).
+        metric: which of the task's metrics decides; the first that is right-or-wrong otherwise, then the first.
+        filter: which of the task's answer filters counts; the first otherwise.
+
+    Returns:
+        The task. Local data is read now, past the ``datasets`` cache, so a changed file is always noticed.
+
+    Raises:
+        ConfigError: the name is unknown, the YAML is broken, or the task lacks what predictions need.
+        InputError: a data file is missing, empty or broken.
+        MissingExtraError: the harness is not installed.
+    """
+    try:
+        import lm_eval.tasks
+    except ImportError as error:
+        raise MissingExtraError("loading a task", "train") from error
+    from muscle_llm.tasks import rouge
+    from muscle_llm.tasks.quiet import quiet_harness
+
+    rouge.register()
+    config, folder, label = _configuration(spec)
+    _check(config, label)
+    files = _take_data_files(config, Path(data_dir) if data_dir else folder)
+    with quiet_harness(), _private_cache(config, files), _explained(label, files):
+        manager = lm_eval.tasks.TaskManager(include_defaults=False)
+        loaded = manager.load(copy.deepcopy(config))["tasks"]
+        harness = next(iter(loaded.values()))
+        if harness.get_config("num_fewshot") is None:
+            harness.set_config("num_fewshot", 0)
+    if not len(harness.eval_docs):
+        raise InputError(f"task {label}: its evaluation split has no instances.")
+    kind, metric, filter = _what_decides(harness, label, metric, filter)
+    sources = local_files(files) if files else {}
+    return Task(str(config["task"]), kind, metric, harness, filter, _hash(config, sources), sources)
 
 
-def training_examples(task: Task) -> list[Example]:
-    """Return the text of the task's training split."""
-    raise NotImplementedError
+def _configuration(spec: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], Path, str]:
+    """Return the task's configuration, the folder its relative paths start from, and its name for messages."""
+    if isinstance(spec, Mapping):
+        return copy.deepcopy(dict(spec)), Path(), f"'{printable(str(spec.get('task', '?')))}'"
+    text = str(spec)
+    path = Path(spec).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(f"task file {printable(text)} does not exist.")
+    else:
+        known = harness_task_files()
+        if text not in known:
+            raise ConfigError(
+                f"unknown task '{printable(text)}': neither a YAML file nor a task of lm-evaluation-harness. "
+                f"{did_you_mean(text, known)}"
+            )
+        path = known[text]
+    return _read_yaml(path), path.resolve().parent, f"'{printable(text)}'"
 
 
-def evaluation_hashes(task: Task) -> frozenset[str]:
-    """Return the content hashes of the instances the task is evaluated on."""
-    raise NotImplementedError
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    try:
+        return load_yaml(path)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from error
+    except (ImportError, AttributeError, ValueError, OSError) as error:
+        raise ConfigError(f"{path}: cannot be read as a task of the harness ({error}).") from error
 
 
-def refuse_leaks(examples: Iterable[Example], task: Task) -> None:
-    """Raise if an instance of the evaluation split is among the training text."""
-    raise NotImplementedError
+def harness_task_files() -> dict[str, Path]:
+    """Return name -> YAML file of every single task the installed harness brings.
+
+    It reads the files' text only (under a second); the harness's own index parses all of them (15 s).
+    """
+    import lm_eval.tasks
+
+    pattern = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
+    names: dict[str, Path] = {}
+    for path in sorted(Path(lm_eval.tasks.__file__).parent.glob("**/*.yaml")):
+        found = pattern.search(path.read_bytes())
+        if found:
+            names.setdefault(found[1].decode("utf-8", "replace"), path)
+    return names
+
+
+def _check(config: dict[str, Any], label: str) -> None:
+    """Refuse what cannot become predictions before the data is touched."""
+    if "group" in config or isinstance(config.get("task"), list):
+        raise ConfigError(f"task {label} is a group of tasks; name one of its tasks instead.")
+    if not isinstance(config.get("task"), str):
+        raise ConfigError(f"task {label}: the key 'task', the task's name, is missing.")
+    if "class" in config:
+        return
+    if config.get("output_type") == "loglikelihood_rolling":
+        raise ConfigError(f"task {label} measures the perplexity of a corpus: no instance is right or wrong.")
+    if not config.get("test_split") and not config.get("validation_split"):
+        raise ConfigError(f"task {label} has neither 'test_split' nor 'validation_split': nothing to predict.")
+    if not config.get("dataset_path") and not config.get("custom_dataset"):
+        raise ConfigError(f"task {label}: the key 'dataset_path' is missing ('json' for local JSON files).")
+
+
+def _take_data_files(config: dict[str, Any], folder: Path) -> DataFiles | None:
+    """Make the local data files of ``config`` absolute, in place, and return them."""
+    arguments = config.get("dataset_kwargs") or {}
+    if not isinstance(arguments, Mapping):
+        raise ConfigError("dataset_kwargs must be a mapping.")
+    if config.get("custom_dataset") or "data_files" not in arguments:
+        return None
+    files = resolve_data_files(arguments["data_files"], folder)
+    config["dataset_kwargs"] = {**arguments, "data_files": files}
+    return files
+
+
+@contextmanager
+def _private_cache(config: dict[str, Any], files: DataFiles | None) -> Iterator[None]:
+    """Let ``datasets`` build local files into a folder of its own that goes away; the data stays in memory."""
+    if files is None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="muscle-llm-data-") as folder:
+        before = config["dataset_kwargs"]
+        config["dataset_kwargs"] = {**before, "cache_dir": folder, "keep_in_memory": True}
+        try:
+            yield
+        finally:
+            config["dataset_kwargs"] = before
+
+
+@contextmanager
+def _explained(label: str, files: DataFiles | None) -> Iterator[None]:
+    """Turn what the harness and ``datasets`` raise into one sentence."""
+    import datasets.exceptions
+    import jinja2
+
+    try:
+        yield
+    except datasets.exceptions.DatasetsError as error:
+        broken = explain_broken_file(files) if files else None
+        raise InputError(
+            broken or f"task {label}: its data cannot be loaded ({error.__cause__ or error})."
+        ) from error
+    except jinja2.TemplateError as error:
+        raise ConfigError(f"task {label}: a template does not fit the data ({error}).") from error
+    except (KeyError, ValueError, TypeError, AttributeError, ImportError, IndexError, SyntaxError) as error:
+        kind = type(error).__name__
+        raise ConfigError(f"task {label}: the harness cannot load it ({kind}: {error}).") from error
+    except OSError as error:
+        raise InputError(f"task {label}: its data cannot be loaded ({error}).") from error
+
+
+def _what_decides(
+    harness: Any,  # noqa: ANN401
+    label: str,
+    metric: str | None,
+    filter: str | None,
+) -> tuple[Kind, str, str]:
+    """Return the kind of the task, the metric that decides, and the filter it is read from."""
+    metrics = list(harness.aggregation())
+    filters = [str(f["name"]) for f in harness.get_config("filter_list") or []] or ["none"]
+    if metric is not None and metric not in metrics:
+        raise ConfigError(f"task {label} has no metric '{metric}'. {did_you_mean(metric, metrics)}")
+    if filter is not None and filter not in filters:
+        raise ConfigError(f"task {label} has no filter '{filter}'. {did_you_mean(filter, filters)}")
+    filter = filter or filters[0]
+    if harness.OUTPUT_TYPE in ("multiple_choice", "loglikelihood"):
+        usable = [m for m in _CHOICE_METRICS if m in metrics]
+        if not (metric or usable):
+            raise ConfigError(f"task {label}: none of its metrics {metrics} says right or wrong.")
+        kind: Kind = "choice" if harness.OUTPUT_TYPE == "multiple_choice" else "exact_match"
+        return kind, metric or usable[0], filter
+    right_or_wrong = [m for m in _RIGHT_OR_WRONG if m in metrics]
+    higher = [m for m in metrics if harness.higher_is_better().get(m, True)]
+    if metric is None:
+        if not (right_or_wrong or higher):
+            raise ConfigError(f"task {label}: it has no metric of which more is better, only {metrics}.")
+        metric = (right_or_wrong or higher)[0]
+    return ("exact_match" if metric in _RIGHT_OR_WRONG else "score"), metric, filter
+
+
+def _hash(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    """Return the SHA-256 of what the task asks and how it scores: no paths of this machine."""
+    told = {k: v for k, v in config.items() if k not in ("metadata", "dataset_kwargs", "tag", "task_alias")}
+    arguments = dict(config.get("dataset_kwargs") or {})
+    arguments.pop("data_files", None)
+    document = {"config": told, "dataset_kwargs": arguments, "data": sorted(sources.values())}
+    return sha256_text(json.dumps(document, sort_keys=True, default=_source))
+
+
+def _source(value: Any) -> str:  # noqa: ANN401
+    """Return a function's source, so that a change of it changes the hash."""
+    import inspect
+
+    try:
+        return inspect.getsource(value)
+    except (TypeError, OSError):
+        return getattr(value, "__qualname__", type(value).__name__)
