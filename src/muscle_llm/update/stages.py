@@ -34,7 +34,8 @@ class Stage:
     Attributes:
         name: unique in the run, such as ``"sums/train/old"``.
         title: what the user sees while it runs.
-        settings: everything that changes the result, as plain JSON types.
+        settings: gives everything that changes the result, as plain JSON types; called when the stage's turn
+            comes, since it may depend on what earlier stages made.
         inputs: files or folders it reads, relative to the run folder or absolute; their content counts.
         outputs: files it writes, relative to the run folder; a folder stands for the files listed for it.
         action: does the work; must leave every output in place.
@@ -42,7 +43,7 @@ class Stage:
 
     name: str
     title: str
-    settings: Mapping[str, Any]
+    settings: Callable[[], Mapping[str, Any]] = field(repr=False)
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
     action: Callable[[], None] = field(repr=False)
@@ -139,7 +140,7 @@ class RunFolder:
             if content is None:
                 raise RunError(f"stage '{stage.name}' needs {self.path / path}, which is not there.")
             inputs.append(content)
-        return sha256_text(json.dumps([stage.settings, inputs], sort_keys=True))
+        return sha256_text(json.dumps([stage.settings(), inputs], sort_keys=True))
 
     def finished(self, stage: Stage, fingerprint: str) -> bool:
         """Tell whether the stage was done with this fingerprint and its outputs are as it left them."""
