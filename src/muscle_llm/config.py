@@ -115,6 +115,9 @@ def load_update(path: Path) -> UpdateSettings:
         if isinstance(content.get("remedies"), list):
             content["remedies"] = [{"name": r} if isinstance(r, str) else r for r in content["remedies"]]
         if isinstance(content.get("tasks"), list):
+            content["tasks"] = [{"task": t} if isinstance(t, str) else t for t in content["tasks"]]
+            # Once as it stands: a mistake is reported where it was made, not where it is inherited.
+            to_settings(document, UpdateSettings, content)
             content["tasks"] = [_inherit(t, content) for t in content["tasks"]]
     settings = to_settings(document, UpdateSettings, content)
     folder = path.resolve().parent
@@ -134,8 +137,6 @@ def load_update(path: Path) -> UpdateSettings:
 
 
 def _inherit(task: Any, update: Mapping[str, Any]) -> Any:
-    if isinstance(task, str):
-        task = {"task": task}
     if not isinstance(task, Mapping):
         return task
     merged = dict(task)
