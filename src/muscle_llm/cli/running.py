@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,19 @@ __all__ = ["run_update", "say_plan"]
 
 
 def run_update(
-    settings: UpdateSettings, path: Path, *, quiet: bool = False, to_stderr: bool = False
+    settings: UpdateSettings,
+    path: Path,
+    *,
+    before: Sequence[Stage] = (),
+    quiet: bool = False,
+    to_stderr: bool = False,
 ) -> dict[str, Any]:
     """Run an update in a run folder, show its progress and its remedy tables, return its results.
 
     Args:
         settings: the update.
         path: the run folder; finished stages in it are skipped.
+        before: stages that come first, such as writing data.
         quiet: no progress, only the result.
         to_stderr: leave standard output free.
 
@@ -48,7 +55,7 @@ def run_update(
 
     folder = RunFolder(path)
     folder.load()
-    stages = plan_update(settings, folder, progress=not quiet)
+    stages = [*before, *plan_update(settings, folder, progress=not quiet)]
     with folder.lock():
         folder.manifest["environment"] = environment()
         reporter = _Reporter(console, len(stages), quiet)
