@@ -49,9 +49,9 @@ class AgainstNew:
     """A candidate against the new version: what it mends and what that costs.
 
     Attributes:
-        counts: ``recovered`` (negative flips of new that the candidate has right), ``newly_broken`` (right in old
-            and new, wrong in the candidate), ``lost_gains`` (gains of new that the candidate has wrong) and
-            ``new_gains`` (wrong in old and new, right in the candidate).
+        counts: ``recovered`` (negative flips of new that the candidate has right), ``newly_broken`` (right in
+            old and new, wrong in the candidate), ``lost_gains`` (gains of new that the candidate has wrong)
+            and ``new_gains`` (wrong in old and new, right in the candidate).
         metrics: ``d_nfr``, ``d_nfr_percent``, ``d_accuracy``, ``d_pfr``, ``d_nfr_mc``: candidate minus new.
         scores: the same differences of the smooth metrics, by score.
     """
@@ -134,7 +134,7 @@ class Comparison:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The keys of the versions in the columns of ``instances``: ``old``, ``new``, the candidates' names."""
+        """The keys of the versions in ``instances``: ``old``, ``new`` and the candidates' names."""
         return ("old", "new", *self.candidates)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Metrics and statistics of updates: pure functions of arrays."""
+"""Metrics: pure functions of arrays and counts."""

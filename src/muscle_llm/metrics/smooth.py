@@ -1,0 +1,74 @@
+"""Smooth flips: how a similarity score per instance changes between versions."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muscle_llm.metrics.estimate import Estimate, undefined
+from muscle_llm.metrics.uncertainty import mean_interval, wilson
+
+__all__ = ["smooth_metrics"]
+
+
+def smooth_metrics(
+    old: NDArray[np.float64],
+    new: NDArray[np.float64],
+    *,
+    tolerance: float = 0.0,
+    confidence: float = 0.95,
+) -> dict[str, Estimate]:
+    """Return the smooth metrics of two versions' scores on the same instances.
+
+    Formulas, with D = new - old and tolerance eps: pfr = mean 1[D > eps]; nfr = mean 1[D < -eps];
+    gain = mean(D given D > eps); regress = mean(-D given D < -eps).
+    Identity at eps = 0: mean D = gain pfr - regress nfr.
+
+    Args:
+        old: shape (N,), the old version's scores, higher is better; no NaN.
+        new: shape (N,), the new version's scores.
+        tolerance: eps >= 0; a change of at most this much is no flip.
+        confidence: level in (0, 1).
+
+    Returns:
+        ``mean_old``, ``mean_new``, ``mean_difference``, ``pfr``, ``nfr``, ``gain``, ``regress``: rates with Wilson
+        intervals, means with Student t intervals (for gain and regress over the instances they are means of).
+
+    Raises:
+        ValueError: the lengths differ, a score is not finite, or the tolerance is negative.
+
+    Example:
+        >>> m = smooth_metrics(np.array([0.5, 0.5, 0.5]), np.array([0.75, 0.25, 0.5]))
+        >>> m["nfr"].value, m["regress"].value, m["mean_difference"].value
+        (0.333333, 0.25, 0.0)
+
+    Source: Echterhoff et al. 2024 (arXiv 2407.09435), section on continuous metrics.
+    """
+    if old.shape != new.shape:
+        raise ValueError("old and new must have the same length")
+    if tolerance < 0:
+        raise ValueError("the tolerance must not be negative")
+    names = ("mean_old", "mean_new", "mean_difference", "pfr", "nfr", "gain", "regress")
+    n = old.size
+    if n == 0:
+        return {name: undefined("no instances with this score in both versions") for name in names}
+    difference = new - old
+    if not np.isfinite(difference).all():
+        raise ValueError("scores must be finite")
+    up, down = difference > tolerance, difference < -tolerance
+    means = {"mean_old": old, "mean_new": new, "mean_difference": difference}
+    metrics = {name: Estimate(*mean_interval(x, confidence)) for name, x in means.items()}
+    for name, hits in (("pfr", up), ("nfr", down)):
+        low, high = wilson(hits.sum(), n, confidence)
+        metrics[name] = Estimate(float(hits.mean()), float(low), float(high))
+    metrics["gain"] = (
+        Estimate(*mean_interval(difference[up], confidence))
+        if up.any()
+        else undefined("no instance improved")
+    )
+    metrics["regress"] = (
+        Estimate(*mean_interval(-difference[down], confidence))
+        if down.any()
+        else undefined("no instance got worse")
+    )
+    return metrics

@@ -1,0 +1,213 @@
+"""Raw rows and a mapping become predictions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from muscle_llm.predictions.arrow import pc
+
+from muscle_llm.errors import InputError
+from muscle_llm.predictions import convert
+from muscle_llm.predictions.mapping import NTH, ROW
+from muscle_llm.predictions.raw import Batch, RawRows
+from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
+
+__all__ = ["answers_match", "build", "check_unique"]
+
+_COLUMN = {"reference": "references"}
+
+
+def build(
+    raw: RawRows,
+    roles: Mapping[str, str],
+    provenance: Provenance,
+    extract: Mapping[str, str] | None = None,
+) -> Predictions:
+    r"""Return the predictions that ``raw`` holds under the given mapping.
+
+    Where ``correct`` is not mapped but answer and reference are, an answer is right when it equals one of the
+    references after leading and trailing white space is removed; no answer (null) without an error is wrong.
+
+    Args:
+        raw: the rows of a file.
+        roles: role -> dotted path, as `muscle_llm.predictions.mapping.parse_map` gives it.
+        provenance: where the rows come from.
+        extract: role (``answer`` or ``reference``) -> regular expression; its first group, in its last
+            match, is the answer; no match is no answer. Commas and ``$`` are removed from what looks like a number.
+
+    Raises:
+        InputError: there is no id, a column is missing, a value has the wrong kind, an id occurs twice.
+    """
+    if "id" not in roles:
+        raise InputError(
+            f"{raw.label}: no column is known to hold the instance id; name it with --map id=COLUMN "
+            f"(id={ROW} numbers the rows). Columns: {', '.join(raw.columns()[:20])}."
+        )
+    paths = list(dict.fromkeys(p for p in roles.values() if p not in (ROW, NTH)))
+    parts = [_typed(raw, batch, roles, extract or {}) for batch in raw.batches(paths)]
+    if not parts or not any(p.num_rows for p in parts):
+        raise InputError(f"{raw.label}: holds no rows.")
+    table = pa.concat_tables(parts)
+    if roles.get("repeat") == NTH:
+        table = table.set_column(table.column_names.index("repeat"), "repeat", _nth(table["id"]))
+    if "correct" not in table.column_names and {"answer", "references"} <= set(table.column_names):
+        table = table.append_column("correct", _graded(table))
+    predictions = Predictions(table, provenance)
+    check_unique(predictions, raw.label, raw)
+    return predictions
+
+
+def _typed(raw: RawRows, batch: Batch, roles: Mapping[str, str], extract: Mapping[str, str]) -> pa.Table:
+    """Return one batch with the schema's columns and types."""
+    columns: dict[str, Any] = {}
+    nested: dict[str, dict[str, pa.Array]] = {"scores": {}, "slices": {}}
+
+    def where(row: int) -> str:
+        return raw.where(batch.first + row)
+
+    for role, path in roles.items():
+        base, _, name = role.partition(".")
+        array = _special(path, batch) if path in (ROW, NTH) else batch.columns[path]
+        if base == "score":
+            nested["scores"][name] = convert.to_float(array, f"{path!r}", where)
+        elif base == "slice":
+            nested["slices"][name] = convert.to_text(array)
+        else:
+            columns[_COLUMN.get(base, base)] = _column(base, array, path, where, extract)
+    missing = pc.index(pc.is_null(columns["id"]), pa.scalar(True)).as_py()
+    if missing >= 0:
+        raise InputError(f"{where(missing)}: the id ({roles['id']!r}) is missing.")
+    if "repeat" not in columns:
+        columns["repeat"] = pa.array(np.zeros(batch.size, np.int32))
+    for name, fields in nested.items():
+        if fields:
+            columns[name] = pa.StructArray.from_arrays(list(fields.values()), list(fields))
+    return pa.table({name: columns[name] for name in COLUMNS if name in columns})
+
+
+def _special(path: str, batch: Batch) -> pa.Array:
+    rows = np.arange(batch.first, batch.first + batch.size) if path == ROW else np.zeros(batch.size, np.int64)
+    return pa.array(rows)
+
+
+def _column(
+    base: str, array: pa.Array, path: str, where: convert.Where, extract: Mapping[str, str]
+) -> pa.Array:
+    if base == "correct":
+        return convert.to_bool(array, f"{path!r}", where)
+    if base == "repeat":
+        return convert.to_int(array, f"{path!r}", where)
+    if base == "choice_scores":
+        return convert.to_float_list(array, f"{path!r}", where)
+    if base == "choices":
+        return convert.to_text_list(array)
+    if base == "reference":
+        lists = convert.to_text_list(array)
+        return _map_values(lists, extract[base]) if base in extract else lists
+    if base == "error":
+        text = convert.to_text(array)
+        none = pc.is_in(pc.utf8_trim_whitespace(text), pa.array(["", "false", "None", "null"]))
+        return pc.if_else(none, pa.scalar(None, pa.string()), text)
+    text = convert.to_text(array)
+    return _extracted(text, extract[base]) if base in extract else text
+
+
+def _extracted(text: pa.Array, pattern: str) -> pa.Array:
+    """Return the first group of the last match of ``pattern`` in each text; null where there is none."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"the extraction pattern {pattern!r} cannot be used: {error}.") from error
+
+    def last(value: str | None) -> str | None:
+        found = None
+        for match in compiled.finditer(value or ""):
+            found = match.group(1 if compiled.groups else 0)
+        return found
+
+    found = pa.array([last(v) for v in text.to_pylist()], pa.string())
+    number = pc.match_substring_regex(found, r"^\s*[-+]?\$?[\d,]*\.?\d+\s*$")
+    plain = pc.replace_substring_regex(found, r"[,$\s]", "")
+    plain = pc.replace_substring_regex(plain, r"\.0+$", "")
+    return pc.if_else(pc.fill_null(number, False), plain, found)
+
+
+def _map_values(lists: pa.Array, pattern: str) -> pa.Array:
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    return pa.ListArray.from_arrays(offsets, _extracted(lists.flatten(), pattern))
+
+
+def answers_match(answer: pa.ChunkedArray, references: pa.ChunkedArray) -> np.ndarray:
+    """Return per row whether the answer equals one of the references, both without outer white space.
+
+    Example:
+        >>> answers_match(pa.chunked_array([["a ", None]]), pa.chunked_array([[["b", "a"], ["a"]]])).tolist()
+        [True, False]
+    """
+    size = len(answer)
+    right = np.zeros(size, bool)
+    start = 0
+    for chunk in references.chunks:
+        rows = pc.list_parent_indices(chunk)
+        given = pc.utf8_trim_whitespace(answer.slice(start, len(chunk)).combine_chunks().take(rows))
+        same = pc.fill_null(pc.equal(given, pc.utf8_trim_whitespace(chunk.flatten())), False)
+        hits = rows.to_numpy(zero_copy_only=False)[same.to_numpy(zero_copy_only=False)]
+        right[start + hits] = True
+        start += len(chunk)
+    return right
+
+
+def _graded(table: pa.Table) -> pa.Array:
+    right = answers_match(table["answer"], table["references"])
+    # Without a reference there is no right or wrong; an error is not a wrong answer.
+    ungraded = table["references"].is_null().to_numpy()
+    if "error" in table.column_names:
+        ungraded = ungraded | table["error"].is_valid().to_numpy()
+    return pa.array(right, mask=ungraded)
+
+
+def _nth(ids: pa.ChunkedArray) -> pa.Array:
+    """Return how manyth row of its id each row is, from 0."""
+    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    within = np.arange(len(codes)) - np.repeat(starts, np.diff(np.r_[starts, len(codes)]))
+    nth = np.empty(len(codes), np.int32)
+    nth[order] = within
+    return pa.array(nth)
+
+
+def check_unique(predictions: Predictions, label: str, raw: RawRows | None = None) -> None:
+    """Check that no (id, repeat) occurs twice and that no id is missing.
+
+    Raises:
+        InputError: one does; the message says which, how often, in which rows, and what to do.
+    """
+    table = predictions.table
+    if table["id"].null_count:
+        raise InputError(f"{label}: {table['id'].null_count} rows have no id.")
+    single = pc.max(table["repeat"]).as_py() in (0, None)
+    key = ["id"] if single else ["id", "repeat"]
+    if single and pc.count_distinct(table["id"]).as_py() == table.num_rows:
+        return
+    counts = table.select(key).group_by(key).aggregate([([], "count_all")])
+    double = counts.filter(pc.greater(counts["count_all"], 1))
+    if not double.num_rows:
+        return
+    worst = double.slice(0, 1).to_pylist()[0]
+    mask = pc.equal(table["id"], worst["id"])
+    if not single:
+        mask = pc.and_(mask, pc.equal(table["repeat"], worst["repeat"]))
+    rows = np.flatnonzero(mask.to_numpy())[:3]
+    places = ", ".join(raw.where(int(r)).removeprefix(f"{label}, ") for r in rows) if raw else ""
+    raise InputError(
+        f"{label}: {double.num_rows} ids occur more than once; {worst['id'][:80]!r} occurs "
+        f"{worst['count_all']} times{f' ({places})' if places else ''}. If these are repeated answers to one "
+        f"question, say so with --map repeat=COLUMN or repeat={NTH}; else remove the duplicates."
+    )
