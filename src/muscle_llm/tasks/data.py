@@ -18,7 +18,7 @@ __all__ = ["explain_broken_file", "local_files", "resolve_data_files"]
 DataFiles = str | list[str] | dict[str, str | list[str]]
 
 
-def resolve_data_files(files: Any, folder: Path) -> DataFiles:  # noqa: ANN401
+def resolve_data_files(files: Any, folder: Path) -> DataFiles:
     """Return ``data_files`` of a task with every local path absolute.
 
     Environment variables (``$NAME``, ``${NAME}``) and ``~`` are expanded first; addresses such as
@@ -40,13 +40,13 @@ def resolve_data_files(files: Any, folder: Path) -> DataFiles:  # noqa: ANN401
     return _resolve(files, folder, None)
 
 
-def _resolve(value: Any, folder: Path, split: str | None) -> str | list[str]:  # noqa: ANN401
+def _resolve(value: Any, folder: Path, split: str | None) -> str | list[str]:
     if isinstance(value, list | tuple):
         return [_resolve_one(v, folder, split) for v in value]
     return _resolve_one(value, folder, split)
 
 
-def _resolve_one(value: Any, folder: Path, split: str | None) -> str:  # noqa: ANN401
+def _resolve_one(value: Any, folder: Path, split: str | None) -> str:
     place = f" of split '{split}'" if split else ""
     if not isinstance(value, str | os.PathLike):
         raise InputError(f"data_files{place} must be paths, not {type(value).__name__}.")
@@ -106,5 +106,6 @@ def explain_broken_file(files: DataFiles) -> str | None:
                 if line.strip():
                     json.loads(line)
             except json.JSONDecodeError as error:
-                return f"{path}, line {number or error.lineno}: not valid JSON ({error.msg} at column {error.colno})."
+                line_number = number or error.lineno
+                return f"{path}, line {line_number}: not valid JSON ({error.msg} at column {error.colno})."
     return None

@@ -64,11 +64,11 @@ def load_task(
     """Load a task from a mapping, a YAML file of the harness, or a name the harness knows.
 
     Args:
-        spec: a task configuration of the harness, a path to one (``.yaml``), or a name such as ``"arc_easy"``.
-            A YAML file runs the Python functions it names.
+        spec: a task configuration of the harness, a path to one (``.yaml``), or a name such as
+            ``"arc_easy"``. A YAML file runs the Python functions it names.
         data_dir: folder that relative ``data_files`` start from; the YAML file's own folder otherwise
             (the working folder for a mapping).
-        metric: which of the task's metrics decides; the first that is right-or-wrong otherwise, then the first.
+        metric: which of the task's metrics decides; otherwise the first that is right-or-wrong, then any.
         filter: which of the task's answer filters counts; the first otherwise.
 
     Returns:
@@ -104,7 +104,7 @@ def load_task(
 
 
 def _configuration(spec: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], Path, str]:
-    """Return the task's configuration, the folder its relative paths start from, and its name for messages."""
+    """Return the task's configuration, the folder its relative paths start from, and its name in messages."""
     if isinstance(spec, Mapping):
         return copy.deepcopy(dict(spec)), Path(), f"'{printable(str(spec.get('task', '?')))}'"
     text = str(spec)
@@ -164,7 +164,9 @@ def _check(config: dict[str, Any], label: str) -> None:
     if config.get("output_type") == "loglikelihood_rolling":
         raise ConfigError(f"task {label} measures the perplexity of a corpus: no instance is right or wrong.")
     if not config.get("test_split") and not config.get("validation_split"):
-        raise ConfigError(f"task {label} has neither 'test_split' nor 'validation_split': nothing to predict.")
+        raise ConfigError(
+            f"task {label} has neither 'test_split' nor 'validation_split': nothing to predict."
+        )
     if not config.get("dataset_path") and not config.get("custom_dataset"):
         raise ConfigError(f"task {label}: the key 'dataset_path' is missing ('json' for local JSON files).")
 
@@ -183,7 +185,7 @@ def _take_data_files(config: dict[str, Any], folder: Path) -> DataFiles | None:
 
 @contextmanager
 def _private_cache(config: dict[str, Any], files: DataFiles | None) -> Iterator[None]:
-    """Let ``datasets`` build local files into a folder of its own that goes away; the data stays in memory."""
+    """Let ``datasets`` build local files into a folder of its own, then remove it; data stays in memory."""
     if files is None:
         yield
         return
@@ -219,7 +221,7 @@ def _explained(label: str, files: DataFiles | None) -> Iterator[None]:
 
 
 def _what_decides(
-    harness: Any,  # noqa: ANN401
+    harness: Any,
     label: str,
     metric: str | None,
     filter: str | None,
@@ -240,11 +242,10 @@ def _what_decides(
         return kind, metric or usable[0], filter
     right_or_wrong = [m for m in _RIGHT_OR_WRONG if m in metrics]
     higher = [m for m in metrics if harness.higher_is_better().get(m, True)]
-    if metric is None:
-        if not (right_or_wrong or higher):
-            raise ConfigError(f"task {label}: it has no metric of which more is better, only {metrics}.")
-        metric = (right_or_wrong or higher)[0]
-    return ("exact_match" if metric in _RIGHT_OR_WRONG else "score"), metric, filter
+    preferred = [metric] if metric else [*right_or_wrong, *higher]
+    if not preferred:
+        raise ConfigError(f"task {label}: it has no metric of which more is better, only {metrics}.")
+    return ("exact_match" if preferred[0] in _RIGHT_OR_WRONG else "score"), preferred[0], filter
 
 
 def _hash(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
@@ -256,7 +257,7 @@ def _hash(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     return sha256_text(json.dumps(document, sort_keys=True, default=_source))
 
 
-def _source(value: Any) -> str:  # noqa: ANN401
+def _source(value: Any) -> str:
     """Return a function's source, so that a change of it changes the hash."""
     import inspect
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
-__all__ = ["register", "rouge1", "rouge2", "rouge_f", "rougeL"]
+__all__ = ["register", "rouge1", "rouge2", "rougeL", "rouge_f"]
 
 
 @functools.lru_cache(maxsize=8)
@@ -86,8 +86,7 @@ def rougeL(references: Sequence[str], predictions: Sequence[str], use_stemmer: b
 
 
 def register() -> None:
-    """Make ``rouge1``, ``rouge2`` and ``rougeL`` known to the harness by name; calling it again does nothing."""
-    import lm_eval.api.metrics  # noqa: F401  (fills the registries first)
+    """Make ``rouge1``, ``rouge2`` and ``rougeL`` known to the harness by name, once."""
     from lm_eval.api.registry import METRIC_REGISTRY, register_metric
 
     for function in (rouge1, rouge2, rougeL):

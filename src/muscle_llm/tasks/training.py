@@ -17,8 +17,8 @@ __all__ = ["content_hash", "evaluation_hashes", "find_leaks", "refuse_leaks", "t
 def training_examples(task: Task) -> list[Example]:
     """Return the text of the task's training split, exactly as the task would ask it without examples.
 
-    The prompt is the harness's zero-shot context (description, ``doc_to_text``, ``gen_prefix``), the completion
-    is ``target_delimiter`` and the target: the gold choice's text, or the (first) reference. Spaces at the
+    The prompt is the harness's zero-shot context (description, ``doc_to_text``, ``gen_prefix``), the
+    completion is ``target_delimiter`` and the target: the gold choice's text, or the (first) reference. Spaces at the
     prompt's end move to the completion's start, where the harness's tokenization puts them.
 
     Args:
@@ -49,7 +49,7 @@ def training_examples(task: Task) -> list[Example]:
     return examples
 
 
-def _example(task: Task, doc: Any, id: str) -> Example:  # noqa: ANN401
+def _example(task: Task, doc: Any, id: str) -> Example:
     prompt, targets = _prompt_and_targets(task, doc)
     if not targets:
         raise InputError(f"task '{task.name}', training instance {id}: it has no target.")
@@ -69,7 +69,7 @@ def _delimiter(task: Task) -> str:
     return " " if delimiter is None else str(delimiter)
 
 
-def _prompt_and_targets(task: Task, doc: Any) -> tuple[str, list[str]]:  # noqa: ANN401
+def _prompt_and_targets(task: Task, doc: Any) -> tuple[str, list[str]]:
     """Return the zero-shot prompt and the acceptable targets of one document, the gold ones only."""
     harness = task.harness
     target = harness.doc_to_target(doc)
@@ -82,14 +82,14 @@ def _prompt_and_targets(task: Task, doc: Any) -> tuple[str, list[str]]:  # noqa:
     return _prompt(task, doc, None), [str(t) for t in wanted]
 
 
-def _choices(task: Task, doc: Any) -> list[str] | None:  # noqa: ANN401
+def _choices(task: Task, doc: Any) -> list[str] | None:
     if task.harness.get_config("doc_to_choice") is None:
         return None
     return [str(c) for c in task.harness.doc_to_choice(doc)]
 
 
-def _prompt(task: Task, doc: Any, choice: int | None) -> str:  # noqa: ANN401
-    """Return the harness's zero-shot context; where inputs differ instead of targets, that of ``choice``."""
+def _prompt(task: Task, doc: Any, choice: int | None) -> str:
+    """Return the harness's zero-shot context; where inputs differ, not targets, that of ``choice``."""
     harness = task.harness
     context = harness.fewshot_context(doc, num_fewshot=0, gen_prefix=harness.doc_to_prefix(doc) or None)
     return str(context[choice] if isinstance(context, list) and choice is not None else context)
@@ -109,8 +109,8 @@ def content_hash(prompt: str, answer: str | None = None) -> str:
 def evaluation_hashes(task: Task) -> dict[str, str]:
     """Return content hash -> instance id of everything the task is evaluated on.
 
-    Generation: one hash per instance, of its prompt. Multiple choice: one per (prompt, option), since different
-    questions share a prompt where only the options tell them apart ("Which of these is true?").
+    Generation: one hash per instance, of its prompt. Multiple choice: one per (prompt, option), since
+    different questions share a prompt where only the options tell them apart ("Which of these is true?").
     """
     from muscle_llm.tasks.quiet import quiet_harness
 
@@ -136,8 +136,8 @@ def _evaluation_hashes(task: Task) -> Iterator[tuple[str, str]]:
 def find_leaks(examples: Iterable[Example], task: Task) -> dict[int, str]:
     """Return position in ``examples`` -> id of the evaluation instance it gives away.
 
-    An example gives an instance away when its prompt is the instance's and, for multiple choice, its completion
-    is one of the instance's options.
+    An example gives an instance away when its prompt is the instance's and, for multiple choice, its
+    completion is one of the instance's options.
     """
     known = evaluation_hashes(task)
     with_answer = task.kind == "choice"
