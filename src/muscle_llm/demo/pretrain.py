@@ -234,13 +234,13 @@ def pretrain(settings: PretrainSettings, out: Path, tokenizer: str | None = None
     if settings.hidden % settings.heads:
         raise ConfigError(f"hidden ({settings.hidden}) must be a multiple of heads ({settings.heads}).")
     work = out.with_name(f".{out.name}.partial")
-    work.mkdir(parents=True, exist_ok=True)
     words = _tokenizer(settings, tokenizer)
     blocks = token_blocks(_texts(settings), words, settings.tokens, settings.length)
     model = make_model(settings, words)
     key = json.dumps([asdict(settings), sha256_text(words.backend_tokenizer.to_str())])
     loss = _train(model, blocks, settings, work / "checkpoint.pt", key)
-    shutil.rmtree(work)
+    if work.exists():
+        shutil.rmtree(work)
     model.to(getattr(torch, settings.precision)).save_pretrained(work, safe_serialization=True)
     words.save_pretrained(work)
     made = {
