@@ -173,15 +173,15 @@ def mcnemar(negative: ArrayLike, positive: ArrayLike, *, two_sided: bool = False
 
     Source: McNemar (1947); for evaluations of language models arXiv 2602.10144.
     """
-    from scipy.special import bdtr, bdtrc
+    from scipy.special import betainc  # the binomial's tails, for counts of any size
 
     k, m = np.asarray(negative, float), np.asarray(positive, float)
     n = k + m
-    worse = np.where(k <= 0, 1.0, bdtrc(np.maximum(k - 1, 0), n, 0.5))
+    worse = np.where(k <= 0, 1.0, betainc(np.maximum(k, 1), m + 1, 0.5))
     if not two_sided:
         return worse
-    fewer = np.minimum(k, m)
-    return np.where(n == 0, 1.0, np.minimum(1.0, 2 * bdtr(fewer, np.maximum(n, 1), 0.5)))
+    fewer, more = np.minimum(k, m), np.maximum(k, m)
+    return np.where(fewer == more, 1.0, np.minimum(1.0, 2 * betainc(np.maximum(more, 1), fewer + 1, 0.5)))
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
@@ -245,7 +245,7 @@ def bootstrap_counts(
     counts = np.asarray(cells, float)
     total = int(round(float(counts.sum())))
     if total <= 0:
-        return {name: (math.nan, math.nan) for name in statistics(counts[None].astype(float))}
+        return dict.fromkeys(statistics(counts[None].astype(float)), (math.nan, math.nan))
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(total, counts.ravel() / counts.sum(), size=draws).astype(float)
     intervals = {}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from muscle_llm.predictions.arrow import pc
 
 from muscle_llm.errors import InputError
 from muscle_llm.predictions import convert
+from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.mapping import NTH, ROW
 from muscle_llm.predictions.raw import Batch, RawRows
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from muscle_llm.predictions.arrow import pc
 
 from muscle_llm.errors import InputError
+from muscle_llm.predictions.arrow import pc
 
 __all__ = ["to_arrow", "to_bool", "to_float", "to_float_list", "to_int", "to_text", "to_text_list"]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from muscle_llm.errors import InputError, did_you_mean
@@ -36,30 +35,29 @@ NTH = "@nth"  # for repeat: the how manyth answer to this id, from 0
 _SPLIT = re.compile(rf",(?=\s*(?:{'|'.join(ROLES)})(?:\.[^=,]+)?\s*=)")
 
 # Obvious names by role, the surest first. Compared in lower case, `-` and ` ` read as `_`.
-_OBVIOUS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "id": (
-            "id instance_id sample_id question_id example_id item_id doc_id task_id test_id uid guid key idx index"
-        ).split(),
-        "repeat": "repeat repetition epoch trial sample_index attempt".split(),
+_OBVIOUS: dict[str, tuple[str, ...]] = {
+    role: tuple(names.split())
+    for role, names in {
+        "id": "id instance_id sample_id question_id example_id item_id doc_id task_id test_id uid guid key idx index",
+        "repeat": "repeat repetition epoch trial sample_index attempt",
         "answer": (
             "prediction predicted pred predicted_answer pred_answer model_answer extracted_answer parsed_answer "
             "answer response model_output completion generation output generated_text"
-        ).split(),
+        ),
         "reference": (
             "reference references target targets gold gold_answer ground_truth correct_answer expected "
             "expected_answer reference_answer ref_answer answer_key label solution"
-        ).split(),
-        "correct": "correct is_correct iscorrect passed success exact_match acc accuracy correctness".split(),
-        "prompt": "prompt question input query problem instruction".split(),
-        "choices": "choices options".split(),
-        "output": "output model_output generated_text generation completion response raw_output".split(),
-        "error": "error error_message exception".split(),
-        "finish_reason": "finish_reason stop_reason".split(),
-        "cluster": "cluster cluster_id passage_id group_id".split(),
-        "score": "score".split(),
-    }  # pyright: ignore[reportArgumentType]
-)
+        ),
+        "correct": "correct is_correct iscorrect passed success exact_match acc accuracy correctness",
+        "prompt": "prompt question input query problem instruction",
+        "choices": "choices options",
+        "output": "output model_output generated_text generation completion response raw_output",
+        "error": "error error_message exception",
+        "finish_reason": "finish_reason stop_reason",
+        "cluster": "cluster cluster_id passage_id group_id",
+        "score": "score",
+    }.items()
+}
 
 
 def parse_map(texts: Iterable[str]) -> dict[str, str]:

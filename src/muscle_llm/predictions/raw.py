@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
-from muscle_llm.predictions.arrow import pc
 
 from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.convert import to_arrow
 from muscle_llm.predictions.mapping import look_up, split_path
 

@@ -1,0 +1,194 @@
+"""``muscle-llm compare``: what an update broke, from files of predictions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from muscle_llm.comparison import Comparison
+    from muscle_llm.predictions import Predictions
+
+__all__ = ["command"]
+
+_EPILOG = """
+\b
+Examples:
+  muscle-llm compare old.jsonl new.jsonl --html report.html
+  muscle-llm compare old.csv new.csv --map id=question_id,answer=pred,reference=answer
+  muscle-llm compare both.jsonl both.jsonl --map id=question \\
+      --old-map correct=v1.is_correct --new-map correct=v2.is_correct --json -
+  muscle-llm compare old.jsonl new.jsonl remedy.jsonl control.jsonl --old-rerun old_seed2.jsonl
+
+\b
+Columns (--map role=column,...; dots lead into nested fields):
+  id, repeat, prompt, answer, output, reference, choices, choice_scores, correct,
+  score.NAME, slice.NAME, cluster, error, finish_reason
+  id=@row numbers the rows; repeat=@nth numbers the answers to one id.
+Without --map obvious names are taken. Without correct, an answer is right when it equals a reference.
+
+\b
+Exit codes: 0 done, 2 unusable input.
+"""
+
+
+@click.command("compare", epilog=_EPILOG)
+@click.argument("old", type=click.Path())
+@click.argument("new", type=click.Path())
+@click.argument("candidate", nargs=-1, type=click.Path())
+@click.option(
+    "--map", "maps", multiple=True, metavar="ROLE=COLUMN,...", help="Which column holds what, in all files."
+)
+@click.option("--old-map", multiple=True, metavar="ROLE=COLUMN,...", help="Further columns of OLD only.")
+@click.option(
+    "--new-map", multiple=True, metavar="ROLE=COLUMN,...", help="Further columns of NEW and the candidates."
+)
+@click.option(
+    "--format", "format_", metavar="NAME", help="Log format of all files; else the content decides."
+)
+@click.option(
+    "--filter", "filter_", metavar="NAME", help="lm-evaluation-harness: which answer filter to read."
+)
+@click.option("--metric", metavar="NAME", help="Which of the log's metrics decides right or wrong.")
+@click.option(
+    "--extract",
+    multiple=True,
+    metavar="[ROLE=]REGEX",
+    help="Find the answer (or reference) in a text: the last match's first group.",
+)
+@click.option(
+    "--name", "names", multiple=True, metavar="NAME", help="Names in the order of the files; repeatable."
+)
+@click.option("--old-rerun", type=click.Path(), help="Old version run or trained again: the noise floor.")
+@click.option(
+    "--json", "json_to", metavar="FILE|-", help="Write the comparison as JSON; - is standard output."
+)
+@click.option("--html", "html_to", type=click.Path(), help="Write one page to browse the flips.")
+@click.option("--confidence", type=float, default=0.95, show_default=True, help="Level of the intervals.")
+@click.option(
+    "--tolerance", type=float, default=0.0, show_default=True, help="A score may move this far: no flip."
+)
+@click.option(
+    "--on-mismatch",
+    type=click.Choice(["error", "intersect"]),
+    default="error",
+    show_default=True,
+    help="Refuse versions with different questions, or go on with what they share.",
+)
+def command(
+    old: str,
+    new: str,
+    candidate: tuple[str, ...],
+    maps: tuple[str, ...],
+    old_map: tuple[str, ...],
+    new_map: tuple[str, ...],
+    format_: str | None,
+    filter_: str | None,
+    metric: str | None,
+    extract: tuple[str, ...],
+    names: tuple[str, ...],
+    old_rerun: str | None,
+    json_to: str | None,
+    html_to: str | None,
+    confidence: float,
+    tolerance: float,
+    on_mismatch: str,
+) -> None:
+    """Tell what an update broke: OLD against NEW, and any further CANDIDATE files against both.
+
+    Files are logs of lm-evaluation-harness or any table (JSONL, JSON, CSV, TSV, Parquet; also .gz, .zip) with
+    one row per instance.
+    """
+    from muscle_llm.comparison import compare
+    from muscle_llm.predictions import read_predictions
+    from muscle_llm.predictions.mapping import parse_map
+
+    columns = {"old": parse_map([*maps, *old_map]), "new": parse_map([*maps, *new_map])}
+    patterns = _patterns(extract)
+
+    def read(path: str, side: str) -> Predictions:
+        return read_predictions(
+            path, columns=columns[side], format=format_, filter=filter_, metric=metric, extract=patterns
+        )
+
+    keys = _keys(candidate, names, rerun=old_rerun is not None)
+    files = dict(zip(keys, candidate, strict=False))
+    candidates = {key: read(path, "new") for key, path in files.items()}
+    roles: dict[str, str] = {}
+    if old_rerun is not None:
+        candidates[keys[-1]] = read(old_rerun, "old")
+        roles[keys[-1]] = "noise_floor"
+    result = compare(
+        read(old, "old"),
+        read(new, "new"),
+        candidates,
+        roles=roles,
+        old_name=names[0] if names else "old",
+        new_name=names[1] if len(names) > 1 else "new",
+        confidence=confidence,
+        tolerance=tolerance,
+        on_mismatch="intersect" if on_mismatch == "intersect" else "error",
+    )
+    _write(result, json_to, html_to)
+
+
+def _patterns(texts: Sequence[str]) -> Mapping[str, str]:
+    """Return role -> regular expression; a pattern without a role is for the answer."""
+    patterns = {}
+    for text in texts:
+        role, equals, pattern = text.partition("=")
+        if equals and role in ("answer", "reference"):
+            patterns[role] = pattern
+        else:
+            patterns["answer"] = text
+    return patterns
+
+
+def _keys(candidates: Sequence[str], names: Sequence[str], *, rerun: bool) -> list[str]:
+    """Return one distinct key per candidate: the names given, else the file names; the re-run comes last."""
+    from muscle_llm.errors import InputError
+
+    if len(names) > 2 + len(candidates):
+        raise InputError(f"--name: {len(names)} names are given for {2 + len(candidates)} files.")
+    given = list(names[2:])
+    stems = [Path(c).name.split(".")[0] or "candidate" for c in candidates]
+    keys: list[str] = []
+    for index, stem in enumerate(stems):
+        key = given[index] if index < len(given) else stem
+        if key in (*keys, "old", "new", "old_rerun"):
+            if index < len(given):
+                raise InputError(f"--name: {key!r} is taken already; give each file its own name.")
+            key = f"{key}_{index + 1}"
+        keys.append(key)
+    return [*keys, "old_rerun"] if rerun else keys
+
+
+def _write(result: Comparison, json_to: str | None, html_to: str | None) -> None:
+    from muscle_llm.errors import InputError
+    from muscle_llm.files import atomic_write_text
+
+    try:
+        if html_to is not None:
+            from muscle_llm.report.html import render_html
+
+            atomic_write_text(html_to, render_html(result))
+        if json_to is not None:
+            from muscle_llm.report.json import render_json
+
+            if json_to == "-":
+                sys.stdout.write(render_json(result))
+                return
+            atomic_write_text(json_to, render_json(result))
+    except OSError as error:
+        raise InputError(
+            f"{error.filename or html_to or json_to}: cannot be written ({error.strerror})."
+        ) from error
+    from rich.console import Console
+
+    from muscle_llm.report.terminal import print_comparison
+
+    print_comparison(result, Console(highlight=False, markup=False, emoji=False))

@@ -1,0 +1,172 @@
+"""A candidate against the new version, both measured against the old one on the same instances."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from muscle_llm.metrics.estimate import Estimate, undefined
+from muscle_llm.metrics.flips import NO_ANSWERS
+from muscle_llm.metrics.uncertainty import bootstrap_counts, mean_interval, paired_difference, z_value
+
+__all__ = ["difference_counts", "difference_metrics", "paired_indicators", "smooth_differences"]
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+def paired_indicators(first: Bools, second: Bools, confidence: float = 0.95) -> Estimate:
+    """Return mean(first) - mean(second) of two indicators on the same instances, with its paired interval.
+
+    Example:
+        >>> paired_indicators(np.array([True, False, False]), np.array([True, True, False])).value
+        -0.333333
+    """
+    n = first.size
+    if n == 0:
+        return undefined("no instances")
+    up, down = int((first & ~second).sum()), int((second & ~first).sum())
+    low, high = paired_difference(up, down, n, confidence)
+    return Estimate((up - down) / n, float(low), float(high))
+
+
+def difference_counts(old: Bools, new: Bools, candidate: Bools) -> dict[str, int]:
+    """Return which flips the candidate recovered, which it newly broke, which gains it lost and which it added.
+
+    Args:
+        old: shape (N,), whether old is right.
+        new: shape (N,), whether new is right.
+        candidate: shape (N,), whether the candidate is right.
+
+    Example:
+        >>> o, n, c = (np.array(x, bool) for x in ([1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]))
+        >>> difference_counts(o, n, c)
+        {'recovered': 1, 'newly_broken': 1, 'lost_gains': 1, 'new_gains': 1}
+    """
+    return {
+        "recovered": int((old & ~new & candidate).sum()),
+        "newly_broken": int((old & new & ~candidate).sum()),
+        "lost_gains": int((~old & new & ~candidate).sum()),
+        "new_gains": int((~old & ~new & candidate).sum()),
+    }
+
+
+def difference_metrics(
+    old: Bools,
+    new: Bools,
+    candidate: Bools,
+    same_new: Bools | None = None,
+    same_candidate: Bools | None = None,
+    *,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return candidate minus new of nfr, pfr, nfr_mc and accuracy, with paired intervals.
+
+    Formulas: d_nfr = nfr_c - nfr = (newly_broken - recovered)/N; d_nfr_percent = 100 d_nfr/nfr (bootstrap interval
+    over the joint counts); the others alike.
+
+    Args:
+        old: shape (N,), whether old is right.
+        new: shape (N,), whether new is right.
+        candidate: shape (N,), whether the candidate is right.
+        same_new: shape (N,), whether new gave old's answer; ``None`` where unknown.
+        same_candidate: shape (N,), whether the candidate gave old's answer.
+        confidence: level in (0, 1).
+        seed: of the bootstrap.
+
+    Example:
+        >>> o, n, c = (np.array(x, bool) for x in ([1, 1, 1, 0], [0, 0, 1, 0], [1, 0, 1, 0]))
+        >>> m = difference_metrics(o, n, c)
+        >>> m["d_nfr"].value, m["d_nfr_percent"].value
+        (-0.25, -50.0)
+
+    Source: Echterhoff et al. 2024 (arXiv 2407.09435), section on the evaluation of compatible models.
+    """
+    lost, lost_c = old & ~new, old & ~candidate
+    metrics = {
+        "d_nfr": paired_indicators(lost_c, lost, confidence),
+        "d_nfr_percent": _percent(lost_c, lost, confidence, seed),
+        "d_pfr": paired_indicators(~old & candidate, ~old & new, confidence),
+        "d_accuracy": paired_indicators(candidate, new, confidence),
+    }
+    if same_new is None or same_candidate is None:
+        metrics["d_nfr_mc"] = undefined(NO_ANSWERS)
+    else:
+        metrics["d_nfr_mc"] = paired_indicators(~candidate & ~same_candidate, ~new & ~same_new, confidence)
+    return metrics
+
+
+def _percent(first: Bools, second: Bools, confidence: float, seed: int) -> Estimate:
+    """Return 100 (mean(first) / mean(second) - 1) with a bootstrap interval over the joint counts."""
+    cells = np.bincount(2 * first.view(np.uint8) + second.view(np.uint8), minlength=4).reshape(2, 2)
+    if not cells[:, 1].sum():
+        return undefined("new has no negative flips")
+
+    def statistic(counts: Floats) -> dict[str, Floats]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return {"percent": 100 * (counts[:, 1].sum(-1) / counts[:, :, 1].sum(-1) - 1)}
+
+    value = 100 * (cells[1].sum() / cells[:, 1].sum() - 1)
+    return Estimate(
+        float(value), *bootstrap_counts(cells, statistic, confidence=confidence, seed=seed)["percent"]
+    )
+
+
+def smooth_differences(
+    old: Floats,
+    new: Floats,
+    candidate: Floats,
+    *,
+    tolerance: float = 0.0,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return candidate minus new of the smooth metrics, on the same instances.
+
+    The differences of gain and regress are differences of two ratios of means; their intervals come from the
+    linearised ratios (delta method), instance by instance.
+
+    Args:
+        old: shape (N,), the old version's scores; no NaN.
+        new: shape (N,), the new version's scores.
+        candidate: shape (N,), the candidate's scores.
+        tolerance: eps >= 0; a change of at most this much is no flip.
+        confidence: level in (0, 1).
+        seed: of the bootstrap of the percentage.
+
+    Example:
+        >>> m = smooth_differences(np.array([0.5, 0.5]), np.array([0.25, 0.75]), np.array([0.5, 0.75]))
+        >>> m["d_nfr"].value, m["d_mean"].value
+        (-0.5, 0.125)
+    """
+    d_new, d_candidate = new - old, candidate - old
+    names = ("d_mean", "d_nfr", "d_nfr_percent", "d_pfr", "d_gain", "d_regress")
+    if old.size == 0:
+        return {name: undefined("no instances with this score in all versions") for name in names}
+    down, down_c = d_new < -tolerance, d_candidate < -tolerance
+    up, up_c = d_new > tolerance, d_candidate > tolerance
+    return {
+        "d_mean": Estimate(*mean_interval(candidate - new, confidence)),
+        "d_nfr": paired_indicators(down_c, down, confidence),
+        "d_nfr_percent": _percent(down_c, down, confidence, seed),
+        "d_pfr": paired_indicators(up_c, up, confidence),
+        "d_gain": _ratio_difference(d_candidate, up_c, d_new, up, confidence, "improved"),
+        "d_regress": _ratio_difference(-d_candidate, down_c, -d_new, down, confidence, "got worse"),
+    }
+
+
+def _ratio_difference(
+    first: Floats, in_first: Bools, second: Floats, in_second: Bools, confidence: float, verb: str
+) -> Estimate:
+    if not in_first.any() or not in_second.any():
+        return undefined(f"no instance {verb} in {'the candidate' if not in_first.any() else 'new'}")
+    means = float(first[in_first].mean()), float(second[in_second].mean())
+    influence = (
+        in_first * (first - means[0]) / in_first.mean() - in_second * (second - means[1]) / in_second.mean()
+    )
+    value = means[0] - means[1]
+    if min(in_first.sum(), in_second.sum()) < 2:
+        return Estimate(value)
+    half = z_value(confidence) * float(influence.std(ddof=1)) / np.sqrt(first.size)
+    return Estimate(value, float(value - half), float(value + half))

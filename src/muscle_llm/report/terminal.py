@@ -1,0 +1,175 @@
+"""A comparison as a short table and one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from muscle_llm.comparison import Comparison
+from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Definition
+from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.text import printable
+
+__all__ = ["format_estimate", "format_value", "print_comparison"]
+
+_WIDE = 140  # columns of a terminal that leave room for what each figure means
+_SHOWN = (
+    "accuracy_old",
+    "accuracy_new",
+    "accuracy_difference",
+    "nfr",
+    "pfr",
+    "nfr_mc",
+    "btc",
+    "churn",
+    "nfr_floor",
+    "nfr_relative",
+    "mcnemar_p",
+)
+_SHOWN_CANDIDATE = ("accuracy_new", "nfr", "pfr", "nfr_mc", "churn")
+_SHOWN_AGAINST = ("d_nfr", "d_nfr_percent", "d_accuracy")
+
+
+def format_value(value: float, definition: Definition) -> str:
+    """Return a figure as text in its own unit.
+
+    Example:
+        >>> format_value(0.0667, DEFINITIONS["nfr"]), format_value(-0.013, DEFINITIONS["d_nfr"])
+        ('6.67 %', '-1.30 points')
+        >>> format_value(float("nan"), DEFINITIONS["nfr"])
+        '–'
+    """
+    if math.isnan(value):
+        return "–"
+    match definition.unit:
+        case "share":
+            return f"{100 * value:.2f} %"
+        case "difference":
+            return f"{100 * value:+.2f} points"
+        case "percent":
+            return f"{value:+.1f} %"
+        case "p-value":
+            return f"{value:.2g}"
+        case "ratio":
+            return f"{value:.3f}"
+        case _:
+            return f"{value:.4g}"
+
+
+def format_estimate(estimate: Estimate, definition: Definition) -> str:
+    """Return a figure with its interval as text, or why there is none.
+
+    Example:
+        >>> format_estimate(Estimate(0.5, 0.25, 0.75), DEFINITIONS["nfr"])
+        '50.00 % (25.00 % to 75.00 %)'
+    """
+    if not estimate.defined:
+        return f"– ({estimate.reason})" if estimate.reason else "–"
+    text = format_value(estimate.value, definition)
+    if math.isnan(estimate.low):
+        return text
+    return f"{text} ({format_value(estimate.low, definition)} to {format_value(estimate.high, definition)})"
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the sentence, the metrics with their intervals, the candidates, and what the reader must know."""
+    console.print(Text(printable(comparison.sentence), style="bold"))
+    wide = console.width >= _WIDE
+    level = f"{round(100 * comparison.confidence, 3):g} % interval"
+    if any(e.defined for e in comparison.metrics.values()):
+        shown = {n: comparison.metrics[n] for n in _SHOWN if n in comparison.metrics}
+        if comparison.excess_nfr is not None:
+            shown["excess_nfr"] = comparison.excess_nfr
+        console.print(
+            _metric_table(f"n = {comparison.counts['n']}", shown, DEFINITIONS, level, meanings=wide)
+        )
+    for name, metrics in comparison.scores.items():
+        console.print(
+            _metric_table(f"score {printable(name)}", metrics, SMOOTH_DEFINITIONS, level, meanings=wide)
+        )
+    if comparison.candidates:
+        console.print(_candidate_table(comparison))
+    for warning in comparison.warnings:
+        console.print(Text(f"note: {printable(warning)}", style="yellow"))
+
+
+def _metric_table(
+    title: str,
+    metrics: Mapping[str, Estimate],
+    definitions: Mapping[str, Definition],
+    level: str,
+    *,
+    meanings: bool,
+) -> Table:
+    table = Table(title=Text(title), title_justify="left", box=None, pad_edge=False)
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column(level, justify="right")
+    if meanings:
+        table.add_column("meaning", style="dim")
+    for name, estimate in metrics.items():
+        definition = definitions[name]
+        bounds = ""
+        if estimate.defined and not math.isnan(estimate.low):
+            bounds = f"{format_value(estimate.low, definition)} to {format_value(estimate.high, definition)}"
+        elif not estimate.defined:
+            bounds = printable(estimate.reason or "undefined")
+        cells = [definition.label, format_value(estimate.value, definition), bounds]
+        table.add_row(*cells, *([definition.text] if meanings else []))
+    return table
+
+
+def _candidate_table(comparison: Comparison) -> Table:
+    table = Table(title="candidates", title_justify="left", box=None, pad_edge=False)
+    graded = comparison.metrics["nfr"].defined
+    table.add_column("candidate")
+    table.add_column("role", style="dim")
+    if graded:
+        for heading in (
+            "accuracy",
+            "NFR",
+            "change of NFR",
+            "in %",
+            "change of accuracy",
+            "recovered",
+            "newly broken",
+        ):
+            table.add_column(heading, justify="right")
+        table.add_row(
+            "new",
+            "",
+            *(format_value(comparison.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr")),
+        )
+    scores = [] if graded else list(comparison.scores)
+    for score in scores:
+        for heading in (f"{printable(score)}", "NFR", "change of NFR"):
+            table.add_column(heading, justify="right")
+    for name, candidate in comparison.candidates.items():
+        against = candidate.against_new
+        cells = []
+        if graded:
+            cells += [
+                format_value(candidate.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr")
+            ]
+            cells += [
+                format_estimate(against.metrics[n], DEFINITIONS[n])
+                for n in ("d_nfr", "d_nfr_percent", "d_accuracy")
+            ]
+            cells += [str(against.counts.get(n, "–")) for n in ("recovered", "newly_broken")]
+        for score in scores:
+            own = candidate.scores.get(score)
+            change = against.scores.get(score)
+            cells += (
+                ["–", "–"]
+                if own is None
+                else [format_value(own[n].value, SMOOTH_DEFINITIONS[n]) for n in ("mean_new", "nfr")]
+            )
+            cells.append(
+                "–" if change is None else format_estimate(change["d_nfr"], SMOOTH_DEFINITIONS["d_nfr"])
+            )
+        table.add_row(printable(name), candidate.role, *cells)
+    return table
