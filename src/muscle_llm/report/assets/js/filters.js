@@ -1,0 +1,72 @@
+// The filters above the list, and the line that says which are on.
+
+const CHANGED_LABEL = (range) => {
+  const { score, low, high } = splitRange(range);
+  return `Δ ${score} from ${numberText(low, 3)} to ${numberText(high, 3)}`;
+};
+
+function chips() {
+  const { kinds, via, slices, cause, search, range } = state.value;
+  const list = kinds.map((name) => [quadrantLabel(QUADRANT[name]), () => state.toggleKind([name])]);
+  if (via) {
+    const [version, fate] = splitVia(via);
+    list.push([`${versionName(version)}: ${VIA_LABEL[fate] ?? fate}`, () => state.set({ via: "", row: "" })]);
+  }
+  for (const [name, value] of Object.entries(slices))
+    list.push([`${name} = ${value}`, () => state.setSlice(name, null)]);
+  if (cause) list.push([`cause: ${cause}`, () => state.set({ cause: "", row: "" })]);
+  if (range) list.push([CHANGED_LABEL(range), () => state.set({ range: "", row: "" })]);
+  if (search) list.push([`“${search}”`, () => state.set({ search: "", row: "" })]);
+  return list.map(([label, remove]) =>
+    h("button", { type: "button", class: "chip", onclick: remove, "aria-label": `Remove filter ${label}` },
+      h("span", {}, visible(label)), h("span", { class: "x", "aria-hidden": "true" }, "×")));
+}
+
+function option(value, label, chosen) {
+  return h("option", { value, selected: value === chosen }, visible(label));
+}
+
+// A choice made of [value, label] pairs; `read` tells the chosen value from the state.
+function filterSelect(label, pairs, read, write) {
+  const select = h("select", {}, option("", `${label}: all`, ""), pairs.map(([value, text]) => option(value, text, "")));
+  select.setAttribute("aria-label", label);
+  select.addEventListener("change", () => write(select.value));
+  state.listen((value) => {
+    select.value = read(value);
+    select.classList.toggle("on", Boolean(select.value));
+  });
+  return select;
+}
+
+function setUpFilters(index, selection) {
+  const bar = element("filters");
+  const search = element("search");
+  let waiting = 0;
+  search.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => state.set({ search: search.value, row: "" }), 80);
+  });
+  state.listen(({ search: text }) => {
+    if (search !== document.activeElement) search.value = text;
+  });
+  const present = new Set(index.quadrant);
+  const kinds = vocabulary.quadrants.filter((_, code) => present.has(code)).map(([name, label]) => [name, label]);
+  if (kinds.length)
+    bar.append(filterSelect("Kind", kinds, ({ kinds: on }) => (on.length === 1 ? on[0] : ""),
+      (value) => state.set({ kinds: value ? [value] : [], row: "" })));
+  for (const [name, column] of Object.entries(index.slice)) {
+    const values = column.values.filter((v) => v !== null).sort().map((v) => [v, v]);
+    bar.append(filterSelect(visible(name), values, ({ slices }) => slices[name] ?? "",
+      (value) => state.setSlice(name, value || null)));
+  }
+  if (index.cause)
+    bar.append(filterSelect("Cause", index.cause.values.filter(Boolean).map((v) => [v, v.replaceAll("_", " ")]),
+      ({ cause }) => cause, (cause) => state.set({ cause, row: "" })));
+  const candidates = index.versions.slice(2).filter((version) => index.correct[version]);
+  const fates = candidates.flatMap((version) =>
+    ["recovered", "still_broken", "newly_broken", "lost_gains", "new_gains"].map((fate) =>
+      [`${version}:${fate}`, `${versionName(version)}: ${VIA_LABEL[fate]}`]));
+  if (fates.length) bar.append(filterSelect("Remedy", fates, ({ via }) => via, (via) => state.set({ via, row: "" })));
+  const orders = [...selection.sortKeys()].flatMap(([key, [label]]) => [[key, `${label} ↑`], [`-${key}`, `${label} ↓`]]);
+  bar.append(filterSelect("Order", orders, ({ sort }) => sort, (sort) => state.set({ sort })));
+}

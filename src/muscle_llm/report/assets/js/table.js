@@ -1,0 +1,197 @@
+// The list of instances: only the rows in view exist, whatever the number of rows.
+
+const ROW_HEIGHT = 36;
+
+class InstanceTable {
+  constructor(container, index, texts) {
+    this.index = index;
+    this.texts = texts;
+    this.rows = new Uint32Array(0);
+    this.chosen = -1;
+    this.onchoose = () => {};
+    this.onsort = () => {};
+    this.columns = tableColumns(index);
+    this.head = h("div", { class: "row head", role: "row", "aria-rowindex": 1 });
+    this.body = h("div", { class: "rows", role: "rowgroup" });
+    this.scroller = container;
+    container.append(h("div", { class: "headgroup", role: "rowgroup" }, this.head), this.body);
+    container.style.setProperty("--columns", this.columns.map((c) => c.width).join(" "));
+    container.setAttribute("aria-colcount", this.columns.length);
+    this.virtual = new VirtualCore.Virtualizer(this.options());
+    this.unmount = this.virtual._didMount();
+    this.virtual._willUpdate();
+    this.body.addEventListener("click", (event) => {
+      const row = event.target.closest("[data-row]");
+      if (row) this.onchoose(Number(row.dataset.row));
+    });
+  }
+
+  options() {
+    return {
+      count: this.rows.length,
+      getScrollElement: () => this.scroller,
+      estimateSize: () => ROW_HEIGHT,
+      overscan: 12,
+      scrollPaddingStart: ROW_HEIGHT,
+      scrollToFn: VirtualCore.elementScroll,
+      observeElementRect: VirtualCore.observeElementRect,
+      observeElementOffset: VirtualCore.observeElementOffset,
+      onChange: () => this.draw(),
+    };
+  }
+
+  show(rows, sort) {
+    this.rows = rows;
+    this.scroller.setAttribute("aria-rowcount", rows.length + 1);
+    this.drawHead(sort);
+    this.virtual.setOptions(this.options());
+    this.virtual._willUpdate();
+    this.virtual.measure();
+    this.draw();
+  }
+
+  drawHead(sort) {
+    const cells = this.columns.map((column) => {
+      const direction = sort === column.sort ? "ascending" : sort === `-${column.sort}` ? "descending" : null;
+      const label = column.sort
+        ? h("button", { type: "button", class: "sort", onclick: () => this.onsort(column.sort) }, column.label)
+        : h("span", {}, column.label);
+      return h(
+        "div",
+        { role: "columnheader", class: column.kind, title: column.title, "aria-sort": direction },
+        label,
+      );
+    });
+    this.head.replaceChildren(...cells);
+  }
+
+  draw() {
+    this.body.style.height = `${this.virtual.getTotalSize()}px`;
+    const items = this.virtual.getVirtualItems();
+    this.body.replaceChildren(...items.map((item) => this.drawRow(item)));
+  }
+
+  drawRow(item) {
+    const row = this.rows[item.index];
+    const chosen = row === this.chosen;
+    const element = h(
+      "div",
+      {
+        class: `row kind-${quadrantName(this.index.quadrant[row])}`,
+        role: "row",
+        id: `row-${row}`,
+        "data-row": row,
+        "data-at": item.index,
+        "aria-rowindex": item.index + 2,
+        "aria-selected": chosen ? "true" : "false",
+      },
+      this.columns.map((column) => h("div", { role: "gridcell", class: column.kind }, column.draw(row))),
+    );
+    element.style.transform = `translateY(${item.start}px)`;
+    return element;
+  }
+
+  choose(row) {
+    this.chosen = row;
+    const at = row < 0 ? -1 : this.rows.indexOf(row);
+    if (at >= 0) this.virtual.scrollToIndex(at, { align: "auto" });
+    if (row >= 0) this.scroller.setAttribute("aria-activedescendant", `row-${row}`);
+    else this.scroller.removeAttribute("aria-activedescendant");
+    this.draw();
+    return at;
+  }
+}
+
+// What the list shows of a row, as far as the data has it.
+function tableColumns(index) {
+  const columns = [
+    {
+      label: "Kind",
+      sort: "kind",
+      kind: "kind",
+      width: "minmax(7.5rem, 11rem)",
+      draw: (row) => kindMark(index.quadrant[row]),
+    },
+    { label: "Id", sort: "id", kind: "id", width: "minmax(4rem, 8rem)", draw: (row) => idText(index, row) },
+  ];
+  if (index.prompt.length)
+    columns.push({
+      label: "Prompt",
+      kind: "text prompt",
+      width: "minmax(0, 2.2fr)",
+      draw: (row) => oneLine(index.prompt[row] ?? ""),
+    });
+  for (const version of ["old", "new"]) {
+    const answers = index.answer[version];
+    if (!answers) continue;
+    columns.push({
+      label: versionName(version),
+      title: `Answer of ${versionName(version)}`,
+      sort: `answer:${version}`,
+      kind: `text answer ${version}`,
+      width: "minmax(4rem, 1fr)",
+      draw: (row) => answerText(index, version, row),
+    });
+  }
+  return [...columns, ...numberColumns(index), ...fateColumn(index)];
+}
+
+function numberColumns(index) {
+  const columns = [];
+  for (const [score, change] of Object.entries(index.change)) {
+    if (!change) continue;
+    columns.push({
+      label: `Δ ${score}`,
+      title: `${score}: ${versionName("new")} minus ${versionName("old")}`,
+      sort: `change:${score}`,
+      kind: "number",
+      width: "5.5rem",
+      draw: (row) => signedText(change[row], 3),
+    });
+  }
+  if (index.margin.new)
+    columns.push({
+      label: "Margin",
+      title: `Log-likelihood of the chosen answer above the next best, in ${versionName("new")}`,
+      sort: "margin:new",
+      kind: "number",
+      width: "5rem",
+      draw: (row) => numberText(index.margin.new[row], 2),
+    });
+  return columns;
+}
+
+// One mark per candidate, in the order of the side-by-side table.
+function fateColumn(index) {
+  const candidates = index.versions.slice(2).filter((version) => index.correct[version]);
+  if (!candidates.length) return [];
+  return [
+    {
+      label: "Candidates",
+      title: `Right or wrong, in this order: ${candidates.map(versionName).join(", ")}`,
+      kind: "fates",
+      width: `minmax(6.2rem, ${1.5 * candidates.length}rem)`,
+      draw: (row) =>
+        candidates.map((version) => rightMark(index.correct[version][row], `${versionName(version)}: `)),
+    },
+  ];
+}
+
+const idText = (index, row) =>
+  visible(index.id[row].slice(0, 60)) + (index.repeat ? ` ·${index.repeat[row] + 1}` : "");
+
+function kindMark(code) {
+  return [h("span", { class: "dot", "aria-hidden": "true" }), h("span", {}, quadrantLabel(code))];
+}
+
+function rightMark(flag, before = "") {
+  const [sign, word] = flag === 1 ? ["✓", "right"] : flag === 0 ? ["✗", "wrong"] : ["·", "not known"];
+  return h("span", { class: `mark ${word.replace(" ", "-")}`, title: before + word, role: "img", "aria-label": before + word }, sign);
+}
+
+function answerText(index, version, row) {
+  const text = index.answer[version].at(row);
+  const mark = index.correct[version] ? rightMark(index.correct[version][row], `${versionName(version)}: `) : null;
+  const answer = text === null ? h("span", { class: "none" }, "no answer") : h("span", {}, oneLine(text));
+  return [mark, answer];
+}

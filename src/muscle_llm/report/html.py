@@ -1,0 +1,75 @@
+"""The page: one HTML file that opens anywhere, asks the network for nothing, and runs only its own script."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jinja2
+
+from muscle_llm import __version__
+from muscle_llm.comparison import Comparison
+from muscle_llm.files import atomic_path
+from muscle_llm.report.bundle import content_security_policy, embedded_json, packed_text, script, style
+from muscle_llm.report.definitions import QUADRANTS, TERMS
+from muscle_llm.report.instances import INLINE_BYTES, pack_instances
+from muscle_llm.report.page import page_context
+
+__all__ = ["render_html", "write_html"]
+
+
+def render_html(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) -> str:
+    """Render a comparison as one self-contained HTML page.
+
+    All texts of models stand in the page as data only: in JSON inside a script element of a data type, or
+    packed; scripts show them as text. The policy forbids the network and every script and style but its own.
+
+    Args:
+        comparison: what to show.
+        inline_bytes: size of the instances above which those that did not flip are sampled; the page says so.
+
+    Returns:
+        The HTML text; the same comparison gives the same text.
+    """
+    document = comparison.to_dict()
+    packed = pack_instances(comparison, inline_bytes=inline_bytes)
+    code, looks = script(), style()
+    vocabulary = {
+        "terms": {t.name: [t.label, t.text, t.formula] for t in TERMS.values()},
+        "quadrants": [[q.name, q.label, q.text] for q in QUADRANTS],
+    }
+    return _template().render(
+        **page_context(document),
+        policy=content_security_policy((code,), (looks,)),
+        code=code,
+        looks=looks,
+        document_json=embedded_json(document),
+        vocabulary_json=embedded_json(vocabulary),
+        index=packed_text(embedded_json(packed.index)),
+        chunks=[packed_text(chunk) for chunk in packed.chunks],
+        sampled=packed.index["n"] < packed.index["total"],
+        kept=packed.index["n"],
+        total=packed.index["total"],
+        limit_mb=inline_bytes // 1_000_000,
+        version=__version__,
+    )
+
+
+def write_html(
+    comparison: Comparison, path: str | os.PathLike[str], *, inline_bytes: int = INLINE_BYTES
+) -> None:
+    """Write the page of `render_html` to ``path``, whole or not at all."""
+    text = render_html(comparison, inline_bytes=inline_bytes)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")

@@ -1,0 +1,213 @@
+"""The instances as the page carries them: a columnar index of every row, and the long texts in chunks.
+
+The index is small and read at once; it is all that the list, its filters and its order need. The texts
+(prompt, answers, outputs) are read afterwards, chunk by chunk. Above a stated size, rows that did not flip
+are sampled, and the index says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from muscle_llm.comparison import Comparison
+from muscle_llm.predictions.arrow import pc
+from muscle_llm.report.definitions import QUADRANTS
+
+__all__ = ["INLINE_BYTES", "PackedInstances", "pack_instances"]
+
+INLINE_BYTES = 64_000_000
+_CHUNK_BYTES = 400_000
+_ROW_BYTES = 160  # what a row costs in the index, about
+_SNIPPET = 140
+
+_CODE = {q.name: i for i, q in enumerate(QUADRANTS)}
+# Flips are kept before changed answers, and those before unchanged ones.
+_RANK = np.array([0, 0, 1, 2, 1, 2, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class PackedInstances:
+    """What the page embeds.
+
+    Attributes:
+        index: columnar index of the kept rows, plain JSON types.
+        chunks: JSON texts; chunk k holds the rows from ``index["chunks"][k]``.
+    """
+
+    index: dict[str, Any]
+    chunks: tuple[str, ...]
+
+
+def pack_instances(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) -> PackedInstances:
+    """Pack the instances of a comparison for the page.
+
+    Args:
+        comparison: with its table of instances.
+        inline_bytes: size of index and texts above which rows that did not flip are sampled.
+
+    Returns:
+        The index (``n`` rows kept of ``total``) and the chunks of texts.
+    """
+    table = comparison.instances.combine_chunks()
+    sizes = _text_bytes(table) + _ROW_BYTES
+    kept = _sample(table, sizes, inline_bytes)
+    if len(kept) < table.num_rows:
+        table, sizes = table.take(pa.array(kept)), sizes[kept]
+    starts = _chunk_starts(sizes)
+    index = _index(table, comparison, starts)
+    index["total"] = comparison.instances.num_rows
+    index["inline_bytes"] = inline_bytes
+    ends = [*starts[1:], table.num_rows]
+    chunks = tuple(
+        _chunk(table.slice(start, end - start), comparison.versions)
+        for start, end in zip(starts, ends, strict=True)
+    )
+    return PackedInstances(index, chunks)
+
+
+def _text_columns(table: pa.Table) -> Iterator[pa.ChunkedArray]:
+    for column in table.schema:
+        if pa.types.is_string(column.type) or pa.types.is_list(column.type):
+            yield table.column(column.name)
+
+
+def _text_bytes(table: pa.Table) -> np.ndarray:
+    """Bytes of text per row; a list of numbers counts twenty bytes an item."""
+    sizes = np.zeros(table.num_rows, dtype=np.int64)
+    for column in _text_columns(table):
+        if pa.types.is_string(column.type):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy()
+            continue
+        flat, parent = pc.list_flatten(column), pc.list_parent_indices(column).to_numpy()
+        if pa.types.is_string(flat.type):
+            weights = pc.fill_null(pc.binary_length(flat), 0).to_numpy()
+        else:
+            weights = np.full(len(flat), 20)
+        sizes += np.bincount(parent, weights=weights, minlength=table.num_rows).astype(np.int64)
+    return sizes
+
+
+def _quadrant_codes(table: pa.Table) -> np.ndarray:
+    if "quadrant" not in table.column_names:
+        return np.full(table.num_rows, len(QUADRANTS))
+    column = table.column("quadrant").to_pylist()
+    return np.array([_CODE.get(value, len(QUADRANTS)) for value in column], dtype=np.int64)
+
+
+def _sample(table: pa.Table, sizes: np.ndarray, budget: int) -> np.ndarray:
+    """Rows to keep, in the table's order: flips first, the others by a hash of their id."""
+    everything = np.arange(table.num_rows)
+    if int(sizes.sum()) <= budget:
+        return everything
+    rank = _RANK[_quadrant_codes(table)]
+    draw = np.array([zlib.crc32((i or "").encode()) for i in table.column("id").to_pylist()])
+    order = np.lexsort((draw, rank))
+    fits = np.cumsum(sizes[order]) <= budget
+    return np.sort(order[fits])
+
+
+def _chunk_starts(sizes: np.ndarray) -> list[int]:
+    if len(sizes) == 0:
+        return []
+    block = (np.cumsum(sizes) - sizes) // _CHUNK_BYTES
+    return [0, *(np.flatnonzero(np.diff(block)) + 1).tolist()]
+
+
+def _index(table: pa.Table, comparison: Comparison, starts: list[int]) -> dict[str, Any]:
+    names = table.column_names
+    index: dict[str, Any] = {
+        "n": table.num_rows,
+        "chunks": starts,
+        "versions": list(comparison.versions),
+        "id": table.column("id").to_pylist(),
+        "quadrant": "".join(map(str, _quadrant_codes(table).tolist())),
+        "prompt": _snippets(table, "prompt"),
+        "correct": {},
+        "answer": {},
+        "margin": {},
+        "score": {},
+        "slice": {},
+    }
+    if "repeat" in names and pc.max(table.column("repeat")).as_py():
+        index["repeat"] = table.column("repeat").to_pylist()
+    for version in comparison.versions:
+        if f"correct:{version}" in names:
+            index["correct"][version] = _flags(table.column(f"correct:{version}"))
+        if f"answer:{version}" in names:
+            index["answer"][version] = _encoded(_snippets(table, f"answer:{version}"))
+        if f"choice_scores:{version}" in names:
+            index["margin"][version] = [
+                _margin(row) for row in table.column(f"choice_scores:{version}").to_pylist()
+            ]
+    for name in names:
+        kind, _, rest = name.partition(":")
+        if kind == "score":
+            score, _, version = rest.rpartition(":")
+            values = table.column(name).to_pylist()
+            index["score"].setdefault(score, {})[version] = [_rounded(v) for v in values]
+        elif kind == "slice":
+            index["slice"][rest] = _encoded(table.column(name).to_pylist(), always=True)
+        elif name == "cause":
+            index["cause"] = _encoded(table.column(name).to_pylist(), always=True)
+    return index
+
+
+def _snippets(table: pa.Table, name: str) -> list[str | None]:
+    if name not in table.column_names:
+        return []
+    short = pc.utf8_slice_codeunits(table.column(name), 0, _SNIPPET)
+    return short.to_pylist()
+
+
+def _flags(column: pa.ChunkedArray) -> str:
+    return "".join("-" if v is None else "1" if v else "0" for v in column.to_pylist())
+
+
+def _encoded(values: list[str | None], *, always: bool = False) -> Any:
+    """Write repeated texts once: ``{"values", "codes"}``; texts that hardly repeat stay a plain list."""
+    codes: dict[str | None, int] = {}
+    encoded = [codes.setdefault(value, len(codes)) for value in values]
+    if not always and len(codes) > len(values) // 2:
+        return values
+    return {"values": list(codes), "codes": encoded}
+
+
+def _margin(scores: Sequence[float] | None) -> float | None:
+    """Log-likelihood of the best choice minus that of the second best."""
+    good = sorted((s for s in scores or () if s is not None and math.isfinite(s)), reverse=True)
+    return _rounded(good[0] - good[1]) if len(good) > 1 else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+
+def _chunk(rows: pa.Table, versions: Sequence[str]) -> str:
+    """JSON of the texts of consecutive rows, one list per column."""
+    document: dict[str, Any] = {}
+    for name in ("prompt", "references", "choices"):
+        if name in rows.column_names:
+            document[name] = rows.column(name).to_pylist()
+    for kind in ("answer", "output", "choice_scores"):
+        document[kind] = {
+            v: rows.column(f"{kind}:{v}").to_pylist() for v in versions if f"{kind}:{v}" in rows.column_names
+        }
+    return json.dumps(_json_safe(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _json_safe(value: Any) -> Any:
+    if isinstance(value, float):
+        return _rounded(value)
+    if isinstance(value, list):
+        return [_json_safe(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _json_safe(v) for k, v in value.items()}
+    return value

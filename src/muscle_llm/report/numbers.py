@@ -1,0 +1,76 @@
+"""How figures are written for people: one place for digits, signs and intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from muscle_llm.report.definitions import Unit
+
+__all__ = ["MINUS", "count", "figure", "interval", "is_number"]
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def is_number(value: object) -> bool:
+    """Tell whether ``value`` is a finite number (a JSON null, a NaN and a truth value are not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def count(value: int | float | None) -> str:
+    """Write a count with thousands separated, or a dash where it is unknown.
+
+    Example:
+        >>> count(12032), count(None)
+        ('12,032', '–')
+    """
+    return f"{value:,.0f}" if is_number(value) and value is not None else "–"
+
+
+def figure(value: float | None, unit: Unit, *, digits: int = 2, signed: bool | None = None) -> str:
+    """Write a figure in its unit.
+
+    Args:
+        value: as stored; shares and points in 0..1.
+        unit: see `muscle_llm.report.definitions.Term`.
+        digits: digits after the point of percentages.
+        signed: whether a plus is written; by default for differences (``points`` and ``percent``).
+
+    Example:
+        >>> figure(0.06672, "share"), figure(-0.0131, "points"), figure(None, "share")
+        ('6.67%', '−1.31', '–')
+        >>> figure(1e-9, "p"), figure(-12.345, "percent", digits=1)
+        ('< 0.0001', '−12.3%')
+    """
+    if value is None or not is_number(value):
+        return "–"
+    plus = "+" if (unit in ("points", "percent") if signed is None else signed) else "-"
+    if unit == "count":
+        return count(value)
+    if unit == "p":
+        return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+    if unit == "score":
+        text = f"{value:{plus}.4f}"
+    elif unit == "ratio":
+        text = f"{value:{plus}.2f}"
+    elif unit == "percent":
+        text = f"{value:{plus}.{digits}f}%"
+    else:
+        text = f"{100 * value:{plus}.{digits}f}" + ("%" if unit == "share" else "")
+    return text.replace("-", MINUS)
+
+
+def interval(estimate: Mapping[str, Any], unit: Unit, *, digits: int = 2) -> str:
+    """Write the interval of an estimate, or nothing where there is none.
+
+    Example:
+        >>> interval({"value": 0.1, "low": 0.08, "high": 0.12}, "share")
+        '8.00 – 12.00'
+        >>> interval({"value": 0.1, "low": None, "high": None}, "share")
+        ''
+    """
+    low, high = estimate.get("low"), estimate.get("high")
+    if not (is_number(low) and is_number(high)):
+        return ""
+    return " – ".join(figure(bound, unit, digits=digits).rstrip("%") for bound in (low, high))
