@@ -54,13 +54,13 @@ def compare(
         old: predictions of the version users have.
         new: predictions of the version that replaces it.
         candidates: name -> predictions of further versions, such as remedies and controls.
-        roles: candidate name -> ``"remedy"`` (the default), ``"control"`` or ``"noise_floor"`` (a re-run or re-trained
-            old version: its flips against old are noise, and `excess_nfr` is what exceeds them).
+        roles: candidate name -> ``"remedy"`` (the default), ``"control"`` or ``"noise_floor"`` (a re-run or
+            re-trained old version: its flips against old are noise, and `excess_nfr` is what exceeds them).
         old_name: name shown for old.
         new_name: name shown for new.
         confidence: level of all intervals, in (0, 1).
-        on_mismatch: ``"error"`` refuses versions that do not answer the same questions; ``"intersect"`` goes on with
-            what they share.
+        on_mismatch: ``"error"`` refuses versions that do not answer the same questions; ``"intersect"`` goes
+            on with what they share.
         tolerance: a change of a score by at most this much is no flip (>= 0).
 
     Raises:
@@ -206,7 +206,8 @@ def _score_differences(
 
 
 def _excess(kinds: Mapping[str, Role], views: Mapping[str, View], confidence: float) -> Any:
-    """Return nfr minus the nfr of the re-run old version, on the instances all three have; ``None`` without one."""
+    """Return nfr minus the nfr of the re-run old version, on the instances all three have; ``None`` without
+    one."""
     reruns = [name for name, role in kinds.items() if role == "noise_floor"]
     old, new = views["old"], views["new"]
     if not reruns or old.correct is None or new.correct is None or views[reruns[0]].correct is None:
@@ -253,7 +254,8 @@ def _notes(
         )
     if counts.get("excluded_unscored"):
         notes.append(
-            f"{counts['excluded_unscored']} instances are left out: right or wrong is not known in both versions."
+            f"{counts['excluded_unscored']} instances are left out: right or wrong is not known in both "
+            f"versions."
         )
     for side in ("old", "new"):
         if counts.get(f"no_answer_{side}"):

@@ -84,9 +84,7 @@ def pair(versions: Mapping[str, Predictions], on_mismatch: OnMismatch = "error")
     for name, indices in rows.items():
         tables[name] = _take(versions[name].table, indices)
         if name != "new":
-            present[name] = (
-                np.ones(len(frame), bool) if indices is None else indices.is_valid().to_numpy(False)
-            )
+            present[name] = _valid(indices, tables["old"].num_rows)
     agree = np.ones(tables["old"].num_rows, bool)
     dropped: dict[str, int] = {}
     for name in rows:
@@ -157,7 +155,8 @@ def _match(
     on_mismatch: OnMismatch,
     warnings: list[str],
 ) -> tuple[pa.Array | None, dict[str, pa.Array | None], dict[str, int]]:
-    """Return which rows of old stay (``None``: all), each other version's row for them, and the unmatched counts."""
+    """Return which rows of old stay (``None``: all), each other version's row for them, and the unmatched
+    counts."""
     found: dict[str, pa.Array | None] = {}
     unmatched = {"old": 0}
     keep: NDArray[np.bool_] | None = None
@@ -175,9 +174,9 @@ def _match(
         unmatched[name] = lacking[name]
         if any(lacking.values()):
             message = (
-                f"{_label('old', versions['old'])} and {_label(name, versions[name])} hold different instances: "
-                f"{lacking['old']} of {len(indices)} only in old, {lacking[name]} of {len(key)} only in {name}"
-                f"{_example(keys['old'], indices)}."
+                f"{_label('old', versions['old'])} and {_label(name, versions[name])} hold different "
+                f"instances: {lacking['old']} of {len(indices)} only in old, {lacking[name]} of {len(key)} "
+                f"only in {name}{_example(keys['old'], indices)}."
             )
             if on_mismatch == "error":
                 raise ComparabilityError(
@@ -192,6 +191,10 @@ def _match(
         return None, found, unmatched
     frame = pa.array(np.flatnonzero(keep))
     return frame, {n: frame if i is None else i.take(frame) for n, i in found.items()}, unmatched
+
+
+def _valid(indices: pa.Array | None, n: int) -> NDArray[np.bool_]:
+    return np.ones(n, bool) if indices is None else indices.is_valid().to_numpy(zero_copy_only=False)
 
 
 def _combine(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -44,10 +44,11 @@ def summarise(document: Mapping[str, Any]) -> str:
     difference = metrics["accuracy_difference"]
     nfr = metrics["nfr"]
     text = (
-        f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances that were right become wrong "
-        f"({percent(nfr.value)}, {round(100 * document['confidence'], 3):g} % interval {percent(nfr.low)} to "
-        f"{percent(nfr.high)}) and {counts['positive_flips']} that were wrong become right; accuracy goes from "
-        f"{percent(metrics['accuracy_old'].value)} to {percent(metrics['accuracy_new'].value)} "
+        f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances that were right "
+        f"become wrong ({percent(nfr.value)}, {round(100 * document['confidence'], 3):g} % interval "
+        f"{percent(nfr.low)} to "
+        f"{percent(nfr.high)}) and {counts['positive_flips']} that were wrong become right; accuracy "
+        f"goes from {percent(metrics['accuracy_old'].value)} to {percent(metrics['accuracy_new'].value)} "
         f"({points(difference.value)} points, {points(difference.low)} to {points(difference.high)})"
     )
     excess = document.get("excess_nfr")
@@ -67,7 +68,8 @@ def _of_scores(document: Mapping[str, Any], old: str, new: str) -> str:
     if not nfr.defined:
         return f"No instance has the score {name} in both {old} and {new}."
     return (
-        f"From {old} to {new}, the score {name} falls on {percent(nfr.value)} of the {document['counts']['n']} "
-        f"instances ({percent(nfr.low)} to {percent(nfr.high)}) and rises on {percent(metrics['pfr'].value)}; "
+        f"From {old} to {new}, the score {name} falls on {percent(nfr.value)} of the "
+        f"{document['counts']['n']} instances ({percent(nfr.low)} to {percent(nfr.high)}) and rises on "
+        f"{percent(metrics['pfr'].value)}; "
         f"its mean goes from {mean_old.value:.4g} to {mean_new.value:.4g}."
     )

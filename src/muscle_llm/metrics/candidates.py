@@ -31,7 +31,8 @@ def paired_indicators(first: Bools, second: Bools, confidence: float = 0.95) -> 
 
 
 def difference_counts(old: Bools, new: Bools, candidate: Bools) -> dict[str, int]:
-    """Return which flips the candidate recovered, which it newly broke, which gains it lost and which it added.
+    """Return which flips the candidate recovered, which it newly broke, which gains it lost and which it
+    added.
 
     Args:
         old: shape (N,), whether old is right.
@@ -63,7 +64,8 @@ def difference_metrics(
 ) -> dict[str, Estimate]:
     """Return candidate minus new of nfr, pfr, nfr_mc and accuracy, with paired intervals.
 
-    Formulas: d_nfr = nfr_c - nfr = (newly_broken - recovered)/N; d_nfr_percent = 100 d_nfr/nfr (bootstrap interval
+    Formulas: d_nfr = nfr_c - nfr = (newly_broken - recovered)/N; d_nfr_percent = 100 d_nfr/nfr (bootstrap
+        interval
     over the joint counts); the others alike.
 
     Args:

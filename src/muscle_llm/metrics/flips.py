@@ -1,6 +1,7 @@
 """Flips: what two versions get right and wrong on the same instances.
 
-Everything follows from eight joint counts: old right or wrong, new right or wrong, answer the same or changed.
+Everything follows from eight joint counts: old right or wrong, new right or wrong, answer the same or
+changed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class JointCounts:
     @property
     def n(self) -> int:
         """Number of instances."""
-        return int(round(float(self.cells.sum())))
+        return round(float(self.cells.sum()))
 
     def to_dict(self) -> dict[str, int | None]:
         """Return the counts by quadrant; ``None`` for the halves of a quadrant without known answers."""
@@ -78,8 +79,11 @@ def joint_codes(
         >>> joint_codes(np.array([True, False]), np.array([False, True]), np.array([False, True])).tolist()
         [4, 3]
     """
-    code = (old.view(np.uint8) << 2) | (new.view(np.uint8) << 1)
-    return code if same is None else code | same.view(np.uint8)
+    code = np.left_shift(old.view(np.uint8), 2, dtype=np.uint8)
+    code |= np.left_shift(new.view(np.uint8), 1, dtype=np.uint8)
+    if same is not None:
+        code |= same.view(np.uint8)
+    return code
 
 
 def joint_counts(
@@ -163,9 +167,10 @@ def flip_values(cells: Floats) -> dict[str, Floats]:
 def flip_metrics(counts: JointCounts, *, confidence: float = 0.95, seed: int = 0) -> dict[str, Estimate]:
     """Return all flip metrics with their intervals.
 
-    Shares of all instances, and btc and bec given their conditions, have Wilson intervals; the accuracy difference
-    has the paired score interval; the floor's interval is that of the accuracy difference, cut at 0; the relative nfr
-    has a bootstrap interval. ``mcnemar_p`` is the exact one-sided p-value of "new is worse" and has no interval.
+    Shares of all instances, and btc and bec given their conditions, have Wilson intervals; the accuracy
+    difference has the paired score interval; the floor's interval is that of the accuracy difference, cut at
+    0; the relative nfr has a bootstrap interval. ``mcnemar_p`` is the exact one-sided p-value of "new is
+    worse" and has no interval.
 
     Example:
         >>> counts = joint_counts(np.array([True, True, False, False]), np.array([True, False, True, False]))

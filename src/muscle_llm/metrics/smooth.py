@@ -31,8 +31,9 @@ def smooth_metrics(
         confidence: level in (0, 1).
 
     Returns:
-        ``mean_old``, ``mean_new``, ``mean_difference``, ``pfr``, ``nfr``, ``gain``, ``regress``: rates with Wilson
-        intervals, means with Student t intervals (for gain and regress over the instances they are means of).
+        ``mean_old``, ``mean_new``, ``mean_difference``, ``pfr``, ``nfr``, ``gain``, ``regress``: rates with
+        Wilson intervals, means with Student t intervals (for gain and regress over the instances they are
+        means of).
 
     Raises:
         ValueError: the lengths differ, a score is not finite, or the tolerance is negative.

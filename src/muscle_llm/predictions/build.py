@@ -37,7 +37,8 @@ def build(
         roles: role -> dotted path, as `muscle_llm.predictions.mapping.parse_map` gives it.
         provenance: where the rows come from.
         extract: role (``answer`` or ``reference``) -> regular expression; its first group, in its last
-            match, is the answer; no match is no answer. Commas and ``$`` are removed from what looks like a number.
+            match, is the answer; no match is no answer. Commas and ``$`` are removed from what looks like a
+            number.
 
     Raises:
         InputError: there is no id, a column is missing, a value has the wrong kind, an id occurs twice.

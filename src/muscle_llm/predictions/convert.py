@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ _FALSE = ("false", "0", "0.0", "no", "n", "f", "incorrect", "wrong", "fail", "fa
 _EXACT = 2.0**53
 
 
-def to_arrow(values: Sequence[Any] | pa.Array) -> pa.Array:
+def to_arrow(values: Any) -> pa.Array:
     """Return values of any kind as one Arrow array; where kinds are mixed, as text.
 
     Example:

@@ -1,4 +1,5 @@
-"""Which column of a log is the id, the answer, the reference: named by the user, or guessed from obvious names."""
+"""Which column of a log is the id, the answer, the reference: named by the user, or guessed from obvious
+names."""
 
 from __future__ import annotations
 
@@ -38,10 +39,12 @@ _SPLIT = re.compile(rf",(?=\s*(?:{'|'.join(ROLES)})(?:\.[^=,]+)?\s*=)")
 _OBVIOUS: dict[str, tuple[str, ...]] = {
     role: tuple(names.split())
     for role, names in {
-        "id": "id instance_id sample_id question_id example_id item_id doc_id task_id test_id uid guid key idx index",
+        "id": "id instance_id sample_id question_id example_id item_id doc_id task_id test_id uid guid "
+        "key idx index",
         "repeat": "repeat repetition epoch trial sample_index attempt",
         "answer": (
-            "prediction predicted pred predicted_answer pred_answer model_answer extracted_answer parsed_answer "
+            "prediction predicted pred predicted_answer pred_answer model_answer extracted_answer "
+            "parsed_answer "
             "answer response model_output completion generation output generated_text"
         ),
         "reference": (

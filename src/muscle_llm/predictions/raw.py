@@ -1,7 +1,7 @@
 """Rows as a file holds them, column by column in batches, before they mean anything.
 
-Two kinds: JSON rows (nested Python objects, parsed one at a time, so that a broken row has a number) and Arrow
-tables (CSV, Parquet, data frames: never a loop over rows).
+Two kinds: JSON rows (nested Python objects, parsed one at a time, so that a broken row has a number) and
+Arrow tables (CSV, Parquet, data frames: never a loop over rows).
 """
 
 from __future__ import annotations

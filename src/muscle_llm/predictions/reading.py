@@ -34,9 +34,11 @@ def read_predictions(
     """Read one model's predictions from a file, a data frame or rows.
 
     Args:
-        source: path of a log in any known format; or a pandas or polars frame, an Arrow table, or a list of dicts.
-        columns: which column holds what: ``"id=question_id,answer=pred,reference=answer"`` or a mapping of the
-            same; dotted paths lead into nested fields. Without it, the format's own names or obvious ones.
+        source: path of a log in any known format; or a pandas or polars frame, an Arrow table, or a list of
+            dicts.
+        columns: which column holds what: ``"id=question_id,answer=pred,reference=answer"`` or a mapping of
+            the same; dotted paths lead into nested fields. Without it, the format's own names or obvious
+            ones.
         format: name of the reader; without it the content decides.
         filter: which of lm-evaluation-harness's filters to read.
         metric: which of the log's metrics decides ``correct``.
@@ -50,7 +52,8 @@ def read_predictions(
         InputError: the source cannot be used; the message names file, row, cause and fix.
 
     Example:
-        >>> p = read_predictions([{"id": 1, "answer": "B", "reference": "B"}, {"id": 2, "answer": "A", "reference": "B"}])
+        >>> rows = [{"id": 1, "answer": "B", "reference": "B"}, {"id": 2, "answer": "A", "reference": "B"}]
+        >>> p = read_predictions(rows)
         >>> p.table["correct"].to_pylist()
         [True, False]
     """

@@ -96,7 +96,8 @@ class Source:
                 yield stream
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(
-                f"{self.label}: the gzip data are broken or cut off ({error}); copy or download the file again."
+                f"{self.label}: the gzip data are broken or cut off ({error}); copy or download the "
+                f"file again."
             ) from error
         except zipfile.BadZipFile as error:
             raise InputError(f"{self.label}: the zip archive is broken ({error}).") from error

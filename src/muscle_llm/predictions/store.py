@@ -50,7 +50,8 @@ def read_store(path: str | os.PathLike[str]) -> Predictions:
     metadata = (table.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:
         raise InputError(
-            f"{path}: is a Parquet file, but not one of predictions written by muscle-llm; name its columns with --map."
+            f"{path}: is a Parquet file, but not one of predictions written by muscle-llm; name its "
+            f"columns with --map."
         )
     try:
         document = json.loads(metadata)
@@ -59,7 +60,8 @@ def read_store(path: str | os.PathLike[str]) -> Predictions:
         raise InputError(f"{path}: its metadata are broken ({error}).") from error
     if version != SCHEMA_VERSION:
         raise InputError(
-            f"{path}: is of predictions version {version}; this program reads version {SCHEMA_VERSION}. Update muscle-llm."
+            f"{path}: is of predictions version {version}; this program reads version {SCHEMA_VERSION}. "
+            f"Update muscle-llm."
         )
     return Predictions(_as_schema(table), _provenance(fields, path))
 

@@ -82,5 +82,6 @@ def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Rea
         "the folder holds no log this program knows" if source.container == "directory" else "unknown content"
     )
     raise InputError(
-        f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, CSV, TSV or Parquet."
+        f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, "
+        f"CSV, TSV or Parquet."
     )

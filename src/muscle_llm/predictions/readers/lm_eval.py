@@ -1,9 +1,10 @@
-"""lm-evaluation-harness (0.4.3 and later): ``samples_<task>_<time>.jsonl``, with ``results_<time>.json`` beside it.
+"""lm-evaluation-harness (0.4.3 and later): ``samples_<task>_<time>.jsonl``, with ``results_<time>.json``
+beside it.
 
-One row of the log per (document, filter). Which filter: the one named by ``--filter``; else the only one; else
-``none``, else ``strict-match``; else the user must choose. Which metric decides ``correct``: the one named by
-``--metric``; else the first of `RIGHT_OR_WRONG` that the rows carry; else the first metric whose values are all 0 or
-1 and that is not a graded similarity. All other numbers become scores.
+One row of the log per (document, filter). Which filter: the one named by ``--filter``; else the only one;
+else ``none``, else ``strict-match``; else the user must choose. Which metric decides ``correct``: the one
+named by ``--metric``; else the first of `RIGHT_OR_WRONG` that the rows carry; else the first metric whose
+values are all 0 or 1 and that is not a graded similarity. All other numbers become scores.
 
 Multiple choice: the chosen option is the one with the highest log-likelihood (for ``acc_norm`` the highest
 log-likelihood per character), as the harness decides it; the log-likelihoods are kept in ``choice_scores``.
@@ -119,7 +120,8 @@ def _check_single_run(rows: list[dict[str, Any]], label: str, chosen: str) -> No
     if times > 1:
         lines = [r["@line"] for r in rows if value_text(r["doc_id"]) == doc][:3]
         raise InputError(
-            f"{label}: document {doc} occurs {times} times under the filter {chosen!r} (lines {lines}): several runs "
+            f"{label}: document {doc} occurs {times} times under the filter {chosen!r} (lines {lines}): "
+            f"several runs "
             "were appended to one file. Keep one run, or log each into its own folder."
         )
 
@@ -153,7 +155,8 @@ def _boolean(values: list[float | None], metric: str, rows: list[dict[str, Any]]
     for row, value in zip(rows, values, strict=True):
         if value not in (0.0, 1.0, None):
             raise InputError(
-                f"{label}, line {row['@line']}: the metric {metric!r} is {value}, neither right (1) nor wrong (0)."
+                f"{label}, line {row['@line']}: the metric {metric!r} is {value}, neither right (1) nor "
+                f"wrong (0)."
             )
     return pa.array([None if v is None else v == 1.0 for v in values], pa.bool_())
 

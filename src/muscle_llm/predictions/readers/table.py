@@ -87,7 +87,8 @@ def open_rows(source: Source) -> RawRows:
     if kind == "json":
         return _json(source)
     raise InputError(
-        f"{source.label}: neither JSON lines, JSON, CSV, TSV nor Parquet; the content starts with {source.head[:12]!r}."
+        f"{source.label}: neither JSON lines, JSON, CSV, TSV nor Parquet; the content starts with "
+        f"{source.head[:12]!r}."
     )
 
 
@@ -217,7 +218,8 @@ def _json(source: Source) -> RawRows:
     except json.JSONDecodeError as error:
         items = _items_before(data.decode("utf-8"), error.pos)
         raise InputError(
-            f"{source.label}, line {error.lineno}: broken JSON at character {error.colno}{items}: {error.msg}."
+            f"{source.label}, line {error.lineno}: broken JSON at character {error.colno}{items}: "
+            f"{error.msg}."
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source.label}: JSON that cannot be read ({_line(error)}).") from error
