@@ -70,8 +70,8 @@ def predict(
     harness.set_fewshot_seed(seed=_SEED)
     total = _requests(task, limit)
     with quiet_harness(), _progress(f"{model_name} on {task.name}", total, progress) as advance:
-        engine = TransformersEngine(model, tokenizer, batch_size=batch_size, on_answer=advance)
         with _evaluating(model), _explained(task):
+            engine = TransformersEngine(model, tokenizer, batch_size=batch_size, on_answer=advance)
             results = evaluate(
                 lm=engine,
                 task_dict={"tasks": {task.name: harness}},

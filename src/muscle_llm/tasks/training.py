@@ -18,19 +18,15 @@ def training_examples(task: Task) -> list[Example]:
     """Return the text of the task's training split, exactly as the task would ask it without examples.
 
     The prompt is the harness's zero-shot context (description, ``doc_to_text``, ``gen_prefix``), the
-    completion is ``target_delimiter`` and the target: the gold choice's text, or the (first) reference. Spaces at the
-    prompt's end move to the completion's start, where the harness's tokenization puts them.
+    completion is ``target_delimiter`` and the target: the gold choice's text, or the first
+    reference. Spaces at the prompt's end move to the completion's start, where the harness's tokenization
+    puts them.
 
     Args:
         task: a task with a ``training_split``.
 
     Raises:
         ConfigError: the task has no training split.
-
-    Example:
-        >>> examples = training_examples(load_task("arc_easy"))  # doctest: +SKIP
-        >>> examples[0].id  # doctest: +SKIP
-        'train:0'
     """
     from muscle_llm.tasks.quiet import quiet_harness
 
