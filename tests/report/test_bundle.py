@@ -61,9 +61,8 @@ def test_own_scripts_never_turn_text_into_markup():
         assert sink not in own
 
 
-def test_every_script_and_style_of_the_folder_is_in_the_page():
+def test_every_script_of_the_folder_is_in_the_page():
     assert {p.name for p in (VENDOR.parent / "js").glob("*.js")} == set(bundle.SCRIPTS)
-    assert {p.name for p in (VENDOR.parent / "css").glob("*.css")} == set(bundle.STYLES)
 
 
 def test_vendored_files_are_the_ones_written_down_with_licences():

@@ -12,7 +12,7 @@ from muscle_llm.comparison import Comparison
 from muscle_llm.files import atomic_path
 from muscle_llm.report.bundle import content_security_policy, embedded_json, packed_text, script, style
 from muscle_llm.report.definitions import QUADRANTS, TERMS
-from muscle_llm.report.instances import INLINE_BYTES, pack_instances
+from muscle_llm.report.instances import INLINE_BYTES, distributions, pack_instances
 from muscle_llm.report.page import page_context
 
 __all__ = ["render_html", "write_html"]
@@ -37,6 +37,7 @@ def render_html(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) -> 
     vocabulary = {
         "terms": {t.name: [t.label, t.text, t.formula] for t in TERMS.values()},
         "quadrants": [[q.name, q.label, q.text] for q in QUADRANTS],
+        "distributions": distributions(comparison),
     }
     return _template().render(
         **page_context(document),

@@ -21,7 +21,7 @@ from muscle_llm.comparison import Comparison
 from muscle_llm.predictions.arrow import pc
 from muscle_llm.report.definitions import QUADRANTS
 
-__all__ = ["INLINE_BYTES", "PackedInstances", "pack_instances"]
+__all__ = ["INLINE_BYTES", "PackedInstances", "distributions", "pack_instances"]
 
 INLINE_BYTES = 64_000_000
 _CHUNK_BYTES = 400_000
@@ -71,6 +71,37 @@ def pack_instances(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) 
         for start, end in zip(starts, ends, strict=True)
     )
     return PackedInstances(index, chunks)
+
+
+def distributions(comparison: Comparison, *, bins: int = 40) -> dict[str, Any]:
+    """Count the changes of each score, D = new - old, in intervals of equal width around zero.
+
+    Args:
+        comparison: with its table of instances; all of them count, whatever the page keeps.
+        bins: number of intervals (even: zero is always an edge).
+
+    Returns:
+        By score: ``edges``, ``counts`` (changes that are not zero) and ``unchanged``.
+    """
+    table, found = comparison.instances, {}
+    for name in table.column_names:
+        if not (name.startswith("score:") and name.endswith(":new")):
+            continue
+        score = name[len("score:") : -len(":new")]
+        if f"score:{score}:old" not in table.column_names:
+            continue
+        old, new = (
+            np.array([_rounded(v) for v in table.column(f"score:{score}:{side}").to_pylist()], dtype=float)
+            for side in ("old", "new")
+        )
+        change = (new - old)[np.isfinite(new - old)]
+        span = float(np.abs(change).max(initial=0.0))
+        if span > 0:
+            counts, edges = np.histogram(change[change != 0], bins=bins, range=(-span, span))
+            edges[bins // 2] = 0.0
+            unchanged = int((change == 0).sum())
+            found[score] = {"edges": edges.tolist(), "counts": counts.tolist(), "unchanged": unchanged}
+    return found
 
 
 def _text_columns(table: pa.Table) -> Iterator[pa.ChunkedArray]:

@@ -67,10 +67,14 @@ def interval(estimate: Mapping[str, Any], unit: Unit, *, digits: int = 2) -> str
     Example:
         >>> interval({"value": 0.1, "low": 0.08, "high": 0.12}, "share")
         '8.00 – 12.00'
+        >>> interval({"value": 0, "low": -0.02, "high": 0.01}, "points")
+        '−2.00 to +1.00'
         >>> interval({"value": 0.1, "low": None, "high": None}, "share")
         ''
     """
     low, high = estimate.get("low"), estimate.get("high")
     if not (is_number(low) and is_number(high)):
         return ""
-    return " – ".join(figure(bound, unit, digits=digits).rstrip("%") for bound in (low, high))
+    bounds = [figure(bound, unit, digits=digits).rstrip("%") for bound in (low, high)]
+    between = " to " if any(b[0] in f"+{MINUS}" for b in bounds) else " – "
+    return between.join(bounds)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muscle_llm.report.definitions import QUADRANTS, Term, Unit, term
+from muscle_llm.report.headline import headline
 from muscle_llm.report.numbers import count, figure, interval, is_number
 
 __all__ = ["Cell", "Column", "Group", "KeyFigure", "QuadrantCell", "Row", "Source", "page_context"]
@@ -19,7 +20,8 @@ _ROLE_LABELS: dict[str, str] = {
 }
 _ROLE_ORDER = {"remedy": 0, "control": 1, "noise_floor": 2}
 
-_FLIPS = ("accuracy_new", "accuracy_difference", "nfr", "pfr", "nfr_mc", "btc", "bec", "agreement", "churn")
+_FLIPS = ("accuracy_new", "accuracy_difference", "nfr", "pfr", "nfr_mc")
+_CONSISTENCY = ("btc", "bec", "agreement", "churn")
 _AGAINST = ("d_nfr", "d_nfr_percent", "d_accuracy", "d_pfr", "d_nfr_mc")
 _AGAINST_COUNTS = ("recovered", "newly_broken", "lost_gains", "new_gains")
 _CHANCE = ("mcnemar_p", "nfr_relative", "nfr_floor")
@@ -47,10 +49,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that belong together."""
+    """Rows that belong together; secondary ones are folded away at first."""
 
     title: str
     rows: tuple[Row, ...]
+    secondary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ def page_context(document: Mapping[str, Any]) -> dict[str, Any]:
     digits = 2 if (document["counts"].get("n") or 0) >= 1000 else 1
     columns = _columns(document)
     return {
+        "headline": headline(document),
         "sentence": document.get("sentence") or "",
         "verdict": document.get("verdict"),
         "task": document.get("task"),
@@ -210,7 +214,8 @@ def _groups(document: Mapping[str, Any], columns: tuple[Column, ...], digits: in
     yield from _group("Against the old version", _FLIPS, document, columns, digits)
     yield from _group("Against the new version", _AGAINST, document, columns, digits)
     yield from _count_group(document, columns)
-    yield from _group("Against chance", _CHANCE, document, columns, digits)
+    yield from _group("What stays", _CONSISTENCY, document, columns, digits, secondary=True)
+    yield from _group("Against chance", _CHANCE, document, columns, digits, secondary=True)
     for score in document.get("scores") or {}:
         yield from _group(str(score), _SCORES, document, columns, digits, score=score)
 
@@ -222,6 +227,7 @@ def _group(
     columns: tuple[Column, ...],
     digits: int,
     score: str | None = None,
+    secondary: bool = False,
 ) -> Iterable[Group]:
     rows = []
     for name in names:
@@ -233,7 +239,7 @@ def _group(
         if any(cell.text for cell in cells):
             rows.append(Row(known, tuple(cells)))
     if rows:
-        yield Group(title, tuple(rows))
+        yield Group(title, tuple(rows), secondary)
 
 
 def _metric_block(
@@ -302,7 +308,7 @@ def _excluded(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     }
     for name, label in labels.items():
         value = document["counts"].get(name)
-        if is_number(value):
+        if is_number(value) and value:
             yield label, count(value)
 
 

@@ -22,6 +22,7 @@ function connectList(index, texts, selection, table, detail) {
       element("shown").textContent = countText(rows.length);
       element("chips").replaceChildren(...chips());
       element("clear").hidden = !state.filtered();
+      element("pill-text").textContent = `${countText(rows.length)} ${rows.length === 1 ? "instance" : "instances"}`;
       element("nothing").hidden = rows.length > 0;
       document.body.classList.toggle("filtered", state.filtered());
       if (value.sort !== previous?.sort || !value.row) table.scroller.scrollTop = 0;
@@ -85,15 +86,36 @@ function setUpDetail(index, texts, detail, list) {
   });
 }
 
+// A reminder of the filters while the list itself is out of sight.
+function setUpPill() {
+  const pill = element("pill");
+  let inSight = false;
+  const update = () => (pill.hidden = inSight || !state.filtered());
+  new IntersectionObserver(([entry]) => {
+    inSight = entry.isIntersecting;
+    update();
+  }).observe(element("instances"));
+  state.listen(update);
+  element("pill-clear").addEventListener("click", () => state.clear());
+  element("pill-see").addEventListener("click", () =>
+    element("instances").scrollIntoView({ behavior: calm() ? "auto" : "smooth" }));
+}
+
 async function main() {
   setUpTips();
   setUpTheme();
+  setUpFigures();
   setUpQuadrants();
+  setUpFlow();
+  setUpRemedies();
+  setUpSlices();
+  setUpDistributions(vocabulary.distributions);
   const { index, texts } = await openData();
   const selection = new Selection(index, texts);
   const table = new InstanceTable(element("table"), index, texts);
   const detail = new Detail(element("detail"), index, texts);
   setUpFilters(index, selection);
+  setUpPill();
   const list = connectList(index, texts, selection, table, detail);
   setUpKeys(list);
   setUpDetail(index, texts, detail, list);

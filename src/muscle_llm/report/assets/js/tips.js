@@ -44,3 +44,18 @@ function setUpTheme() {
   button.hidden = false;
   apply("auto");
 }
+
+// The table starts with the figures that decide; the others fold out.
+function setUpFigures() {
+  const button = element("all-figures");
+  if (!button) return;
+  const table = $("table.figures");
+  const fold = (folded) => {
+    table.classList.toggle("folded", folded);
+    button.textContent = folded ? "Show all figures" : "Show fewer figures";
+    button.setAttribute("aria-expanded", folded ? "false" : "true");
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => fold(!table.classList.contains("folded")));
+  fold(true);
+}

@@ -1,0 +1,100 @@
+// Slices: a table in which every row is a line of a forest plot. A click on a row filters the list.
+
+const FOREST = Math.min(200, Math.max(120, innerWidth / 3)); // width of a line of the plot
+
+const SLICE_COLUMNS = [
+  { key: "slice", label: "Slice", value: (s) => `${s.slice} = ${s.value}` },
+  { key: "n", label: "Instances", value: (s) => s.counts?.n ?? s.n, number: true },
+  { key: "nfr", label: "Negative flips", value: (s) => s.metrics.nfr?.value, metric: "nfr", term: "nfr" },
+  { key: "accuracy", label: "Accuracy, change", value: (s) => s.metrics.accuracy_difference?.value, metric: "accuracy_difference", term: "accuracy_difference" },
+  { key: "q", label: "Worse?", value: (s) => s.q ?? s.p },
+];
+
+class SliceTable {
+  constructor(place) {
+    this.rows = comparison.slices;
+    this.sort = this.rows.some((s) => s.worse) ? { key: "q", down: false } : { key: "nfr", down: true };
+    this.body = h("tbody");
+    this.head = h("tr");
+    this.scales = Object.fromEntries(["nfr", "accuracy_difference"].map((metric) => [metric, this.scale(metric)]));
+    place.append(h("table", { class: "slices" }, h("thead", {}, this.head), this.body));
+    state.listen(() => this.draw());
+  }
+
+  scale(metric) {
+    const overall = comparison.metrics[metric];
+    const all = [...this.rows.map((s) => s.metrics[metric]), overall].filter(Boolean);
+    const ends = all.flatMap((e) => [e.low ?? e.value, e.high ?? e.value]).filter(Number.isFinite);
+    return d3.scaleLinear([Math.min(0, ...ends), Math.max(0, ...ends)], [6, FOREST - 6]).nice();
+  }
+
+  sorted() {
+    const column = SLICE_COLUMNS.find((c) => c.key === this.sort.key);
+    const sign = this.sort.down ? -1 : 1;
+    const order = (a, b) => {
+      const [x, y] = [column.value(a), column.value(b)];
+      if (x === y) return 0;
+      if (x === null || x === undefined) return 1;
+      if (y === null || y === undefined) return -1;
+      return sign * (x < y ? -1 : 1);
+    };
+    return [...this.rows].sort(order);
+  }
+
+  draw() {
+    this.head.replaceChildren(...SLICE_COLUMNS.map((column) => {
+      const on = column.key === this.sort.key;
+      const button = h("button", { type: "button", class: "sort", onclick: () => {
+        this.sort = { key: column.key, down: on ? !this.sort.down : !["slice", "q"].includes(column.key) };
+        this.draw();
+      } }, column.label);
+      const axis = column.metric ? this.axis(this.scales[column.metric]) : null;
+      return h("th", { scope: "col", class: column.number ? "number" : column.metric ? "forest" : null,
+        "aria-sort": on ? (this.sort.down ? "descending" : "ascending") : null }, button, axis);
+    }));
+    this.body.replaceChildren(...this.sorted().map((slice) => this.row(slice)));
+  }
+
+  axis(scale) {
+    const group = svg("g", { class: "axis", transform: "translate(0,2)" });
+    d3.select(group).call(d3.axisBottom(scale).ticks(4).tickSize(0).tickPadding(2).tickFormat((v) => d3.format("~r")(Number((100 * v).toPrecision(4)))));
+    return svg("svg", { width: FOREST, height: 18, "aria-hidden": "true" }, group);
+  }
+
+  row(slice) {
+    const on = state.value.slices[slice.slice] === slice.value;
+    const verdict = slice.worse === true ? h("span", { class: "worse" }, "worse") : slice.worse === false ? h("span", { class: "muted" }, "not shown") : "";
+    const q = Number.isFinite(slice.q) ? h("span", { class: "range" }, ` q ${slice.q < 0.001 ? "< 0.001" : slice.q.toFixed(3)}`) : null;
+    return h("tr", { class: `${slice.worse ? "is-worse" : ""}${on ? " on" : ""}`, onclick: () => state.setSlice(slice.slice, slice.value) },
+      h("th", { scope: "row" }, h("button", { type: "button", "aria-pressed": on ? "true" : "false" },
+        h("span", { class: "muted" }, `${visible(slice.slice)} `), visible(slice.value))),
+      h("td", { class: "number" }, countText(slice.counts?.n ?? slice.n)),
+      this.forest(slice, "nfr"),
+      this.forest(slice, "accuracy_difference"),
+      h("td", {}, verdict, q));
+  }
+
+  forest(slice, metric) {
+    const estimate = slice.metrics[metric];
+    const scale = this.scales[metric];
+    const overall = comparison.metrics[metric]?.value;
+    const cell = h("td", { class: "forest" });
+    if (!estimate || !Number.isFinite(estimate.value)) {
+      cell.append(h("span", { class: "none" }, "not known"));
+      return cell;
+    }
+    const drawing = svg("svg", { width: FOREST, height: 22, "aria-hidden": "true" },
+      svg("line", { x1: scale(0), x2: scale(0), y1: 0, y2: 22, class: "zero" }),
+      Number.isFinite(overall) ? svg("line", { x1: scale(overall), x2: scale(overall), y1: 0, y2: 22, class: "overall" }) : null,
+      Number.isFinite(estimate.low) ? svg("line", { x1: scale(estimate.low), x2: scale(estimate.high), y1: 11, y2: 11, class: "whisker" }) : null,
+      svg("circle", { cx: scale(estimate.value), cy: 11, r: 4, class: "dot-mark" }));
+    const digits = metric === "nfr" ? shareText(estimate.value, 1) : signedText(100 * estimate.value, 1);
+    cell.append(drawing, h("span", { class: "value", "data-value": estimate.value }, digits));
+    return cell;
+  }
+}
+
+function setUpSlices() {
+  const place = element("slices");
+  if (place && comparison.slices?.length) new SliceTable(place);
+}

@@ -1,0 +1,91 @@
+"""The update in one sentence, as one would say it to somebody who has to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from muscle_llm.report.numbers import figure, is_number
+
+__all__ = ["best_remedy", "headline"]
+
+
+def headline(document: Mapping[str, Any]) -> str:
+    """Return the sentence on top of the page, from a comparison document.
+
+    The document's own ``sentence`` carries the intervals; this one is for reading at a glance.
+
+    Example:
+        >>> headline({"metrics": {"nfr": {"value": 0.031}, "accuracy_difference": {"value": 0.024}}})
+        '3.1% of all answers break; accuracy +2.4 points.'
+    """
+    metrics = document["metrics"]
+    nfr = _value(metrics, "nfr")
+    parts = list(_flip_parts(document, nfr) if nfr is not None else _score_parts(document))
+    worse = [f"{s.get('slice')} = {s.get('value')}" for s in document.get("slices") or () if s.get("worse")]
+    if worse:
+        more = f" and {len(worse) - 3} more slices" if len(worse) > 3 else ""
+        parts.append(f"worse for {', '.join(worse[:3])}{more}")
+    text = "; ".join(parts)
+    return f"{text}." if text else str(document.get("sentence") or "")
+
+
+def _value(metrics: Mapping[str, Any], name: str) -> float | None:
+    value = (metrics.get(name) or {}).get("value")
+    return value if is_number(value) else None
+
+
+def _flip_parts(document: Mapping[str, Any], nfr: float) -> Iterable[str]:
+    first = f"{figure(nfr, 'share', digits=1)} of all answers break"
+    excess = document.get("excess_nfr") or {}
+    if is_number(excess.get("value")) and is_number(excess.get("low")):
+        if excess["low"] > 0:
+            points = figure(excess["value"], "points", digits=1, signed=False)
+            first += f", {points} points more than re-training the old version alone would"
+        else:
+            first += ", no more than re-training the old version alone may"
+    yield first
+    change = _value(document["metrics"], "accuracy_difference")
+    if change is not None:
+        yield f"accuracy {figure(change, 'points', digits=1)} points"
+    remedy = best_remedy(document)
+    if remedy is not None:
+        yield _remedy_part(document, *remedy, nfr)
+
+
+def _remedy_part(document: Mapping[str, Any], name: str, value: float, nfr: float) -> str:
+    """What the best remedy reaches, and what it costs."""
+    if value >= nfr:
+        return "no remedy tried brings that down"
+    cost = _value(document["candidates"][name]["against_new"].get("metrics") or {}, "d_accuracy")
+    price = (
+        ""
+        if cost is None
+        else f" (its accuracy: {figure(cost, 'points', digits=1)} points against the new version)"
+    )
+    return f"“{name}” brings that down to {figure(value, 'share', digits=1)}{price}"
+
+
+def best_remedy(document: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return name and NFR of the remedy with the fewest negative flips, if there is a remedy."""
+    known = [
+        (name, value)
+        for name, candidate in (document.get("candidates") or {}).items()
+        if candidate["role"] == "remedy" and (value := _value(candidate["metrics"], "nfr")) is not None
+    ]
+    return min(known, key=lambda pair: pair[1]) if known else None
+
+
+def _score_parts(document: Mapping[str, Any]) -> Iterable[str]:
+    for name, block in list((document.get("scores") or {}).items())[:1]:
+        metrics = block["metrics"]
+        nfr, pfr = _value(metrics, "nfr"), _value(metrics, "pfr")
+        regress, mean = _value(metrics, "regress"), _value(metrics, "mean_difference")
+        if nfr is not None and pfr is not None:
+            by = "" if regress is None else f", by {regress:.3g} on average,"
+            yield (
+                f"{name} falls on {figure(nfr, 'share', digits=1)} of the instances{by} and rises on "
+                f"{figure(pfr, 'share', digits=1)}"
+            )
+        if mean is not None:
+            yield f"its mean changes by {figure(mean, 'score')}"
