@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from muscle_llm.text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["RemedyRow", "remedy_rows", "remedy_table"]
+__all__ = ["RemedyRow", "remedy_cells", "remedy_headings", "remedy_rows", "remedy_table", "what_it_is"]
 
 _WHAT = {
     "old": "what users have",
@@ -101,37 +101,43 @@ def remedy_table(document: Mapping[str, Any], *, title: str = "") -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    score = _score_of(document)
-    quality = "accuracy" if score is None else printable(score)
-    percent = round(100 * document.get("confidence", 0.95))
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     table.add_column("version")
     table.add_column("what it is")
-    for heading in (
-        quality,
-        f"NFR [{percent} %]",
-        f"change of NFR [{percent} %]",
-        "relative",
-        "mended",
-        "broken",
-    ):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in remedy_headings(document):
+        table.add_column(printable(heading), justify="right", no_wrap=True)
     for row in remedy_rows(document):
         style = "bold" if row.kind == "remedy" else "dim" if row.kind in ("old", "noise_floor") else ""
-        cells: Iterable[str] = (
-            printable(row.name),
-            _WHAT[row.kind],
-            _percent(row.quality, interval=False),
-            _percent(row.nfr),
-            _percent(row.change, signed=True),
-            "" if row.change_percent is None else f"{row.change_percent[0]:+.0f} %",
-            "" if row.recovered is None else str(row.recovered),
-            "" if row.newly_broken is None else str(row.newly_broken),
-        )
+        cells = (printable(row.name), what_it_is(row), *remedy_cells(row))
         table.add_row(*(Text(cell) for cell in cells), style=style)
     return table
+
+
+def remedy_headings(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the headings over the figures of `remedy_cells`."""
+    percent = round(100 * document.get("confidence", 0.95))
+    score = _score_of(document)
+    quality = "accuracy" if score is None else score
+    return (quality, f"NFR [{percent} %]", f"change of NFR [{percent} %]", "relative", "mended", "broken")
+
+
+def remedy_cells(row: RemedyRow) -> tuple[str, ...]:
+    """Return the figures of a row as written: shares in percent, differences in points."""
+    return (
+        _percent(row.quality, interval=False),
+        _percent(row.nfr),
+        _percent(row.change, signed=True),
+        "" if row.change_percent is None else f"{row.change_percent[0]:+.0f} %",
+        "" if row.recovered is None else str(row.recovered),
+        "" if row.newly_broken is None else str(row.newly_broken),
+    )
+
+
+def what_it_is(row: RemedyRow) -> str:
+    """Return what a version is, in words."""
+    return _WHAT[row.kind]
 
 
 def _score_of(document: Mapping[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from muscle_llm.files import atomic_write_text
 from muscle_llm.models import base_fingerprint
 from muscle_llm.tasks import Example, Task, load_task, refuse_leaks, task_fingerprint, training_examples
 from muscle_llm.train.settings import LoraSettings, TrainSettings
@@ -226,10 +227,10 @@ class TaskPlan:
 
         def write() -> None:
             from muscle_llm.report.html import write_html
-            from muscle_llm.report.json import write_json
+            from muscle_llm.report.json import render_json
 
             found = comparison_of(self.update, self.settings, self.folder)
-            write_json(found, self.folder.path / document)
+            atomic_write_text(self.folder.path / document, render_json(found))
             write_html(found, self.folder.path / page)
 
         return Stage(
