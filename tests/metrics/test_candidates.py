@@ -24,7 +24,12 @@ def test_differences_are_the_differences_of_the_metrics(data):
     new = flip_values(joint_counts(c, d, a == b).cells)
     candidate = flip_values(joint_counts(c, f, a == e).cells)
     m = difference_metrics(c, d, f, a == b, a == e)
-    for name, key in (("d_nfr", "nfr"), ("d_pfr", "pfr"), ("d_nfr_mc", "nfr_mc"), ("d_accuracy", "accuracy_new")):
+    for name, key in (
+        ("d_nfr", "nfr"),
+        ("d_pfr", "pfr"),
+        ("d_nfr_mc", "nfr_mc"),
+        ("d_accuracy", "accuracy_new"),
+    ):
         assert m[name].value == pytest.approx(float(candidate[key] - new[key]), abs=1e-12)
         assert m[name].low - 1e-9 <= m[name].value <= m[name].high + 1e-9
     if new["nfr"] > 0:

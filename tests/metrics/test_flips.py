@@ -47,13 +47,22 @@ def test_metrics_equal_their_definitions_and_identities_hold(data):
         assert values[name] == pytest.approx(expected, abs=1e-12, nan_ok=True), name
     assert values["accuracy_new"] - values["accuracy_old"] == pytest.approx(values["pfr"] - values["nfr"])
     assert values["nfr_mc"] == pytest.approx(values["nfr"] + values["both_wrong_changed"])
-    quadrants = ("both_right_same", "both_right_changed", "gain", "both_wrong_same", "both_wrong_changed", "regression")
+    quadrants = (
+        "both_right_same",
+        "both_right_changed",
+        "gain",
+        "both_wrong_same",
+        "both_wrong_changed",
+        "regression",
+    )
     assert sum(values[q] for q in quadrants) == pytest.approx(1)
     assert values["nfr"] >= values["nfr_floor"] - 1e-12
     assert values["agreement"] + values["churn"] == pytest.approx(1)
     document = counts.to_dict()
     assert document["negative_flips"] == round(values["nfr"] * len(y))
-    assert sum(document[k] for k in ("negative_flips", "positive_flips", "both_right", "both_wrong")) == len(y)
+    assert sum(document[k] for k in ("negative_flips", "positive_flips", "both_right", "both_wrong")) == len(
+        y
+    )
 
 
 @given(rows, st.booleans())

@@ -129,7 +129,9 @@ def test_bootstrap_over_counts_equals_the_bootstrap_over_instances():
     rng = np.random.default_rng(1)
     right = rng.random(400) < 0.3
     plain = [right[rng.integers(0, 400, 400)].mean() for _ in range(4000)]
-    low, high = bootstrap_counts([(~right).sum(), right.sum()], lambda c: {"rate": c[:, 1] / c.sum(1)})["rate"]
+    low, high = bootstrap_counts([(~right).sum(), right.sum()], lambda c: {"rate": c[:, 1] / c.sum(1)})[
+        "rate"
+    ]
     assert np.allclose((low, high), np.quantile(plain, [0.025, 0.975]), atol=0.006)
 
 

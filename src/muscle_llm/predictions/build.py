@@ -43,6 +43,8 @@ def build(
     Raises:
         InputError: there is no id, a column is missing, a value has the wrong kind, an id occurs twice.
     """
+    if not raw.columns():
+        raise InputError(f"{raw.label}: holds no rows.")
     if "id" not in roles:
         raise InputError(
             f"{raw.label}: no column is known to hold the instance id; name it with --map id=COLUMN "

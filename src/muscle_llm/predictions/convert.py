@@ -36,7 +36,14 @@ def to_arrow(values: Any) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError):
+        if any(isinstance(v, list) and not _of_objects(v) for v in values):
+            lists = [v if isinstance(v, list) or v is None else [v] for v in values]
+            return pa.array([v and [value_text(x) for x in v] for v in lists], pa.list_(pa.string()))
         return pa.array([value_text(v) for v in values], pa.string())
+
+
+def _of_objects(values: list[Any]) -> bool:
+    return any(isinstance(v, dict) for v in values)
 
 
 def value_text(value: Any) -> str | None:
@@ -51,8 +58,9 @@ def value_text(value: Any) -> str | None:
         return str(value)
     if isinstance(value, float):
         return to_text(pa.array([value]))[0].as_py()
-    if isinstance(value, list | tuple) and len(value) == 1 and not isinstance(value[0], dict):
-        return value_text(value[0])
+    if isinstance(value, list) and not _of_objects(value):
+        texts = [value_text(v) for v in value]
+        return texts[0] if len(texts) == 1 else json.dumps(texts)
     return json.dumps(value, ensure_ascii=True, sort_keys=True, default=str)
 
 

@@ -18,7 +18,7 @@ from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.convert import to_arrow
 from muscle_llm.predictions.mapping import look_up, split_path
 
-__all__ = ["ArrowRows", "Batch", "JsonRows", "RawRows", "unknown_column"]
+__all__ = ["ArrowRows", "Batch", "JsonRows", "RawRows", "json_paths", "unknown_column"]
 
 BATCH = 1 << 16
 _SAMPLE = 200
@@ -89,7 +89,7 @@ class JsonRows:
 
     def paths(self) -> list[str]:
         """Return the dotted paths of the first rows."""
-        return list(dict.fromkeys(p for row in self._sample for p in _paths(row)))
+        return list(dict.fromkeys(p for row in self._sample for p in json_paths(row)))
 
     def where(self, row: int) -> str:
         """Return file and place of a row for a message."""
@@ -119,16 +119,17 @@ class JsonRows:
                 raise unknown_column(self.label, path, self.paths())
 
 
-def _paths(value: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
+def json_paths(value: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Yield the dotted paths into a parsed JSON value, six levels deep; of a list, the first two items."""
     if isinstance(value, dict) and depth < 6:
         for key, inner in value.items():
             yield f"{prefix}{key}"
-            yield from _paths(inner, f"{prefix}{key}.", depth + 1)
+            yield from json_paths(inner, f"{prefix}{key}.", depth + 1)
     elif isinstance(value, list) and depth < 6:
         for index, inner in enumerate(value[:2]):
             if isinstance(inner, dict | list) or len(value) == 1:
                 yield f"{prefix}{index}"
-                yield from _paths(inner, f"{prefix}{index}.", depth + 1)
+                yield from json_paths(inner, f"{prefix}{index}.", depth + 1)
 
 
 class ArrowRows:

@@ -22,6 +22,7 @@ __all__ = ["Source", "find_source"]
 Container = Literal["plain", "gzip", "zip", "directory"]
 
 _HEAD = 1 << 16
+_LINE = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,18 @@ class Source:
             return b""
         with self.open() as stream:
             return stream.read(_HEAD)
+
+    @cached_property
+    def first_line(self) -> bytes:
+        """The first line of the unpacked content that is not blank, at most 64 MiB of it."""
+        line = next((x for x in self.head.split(b"\n")[:-1] if x.strip()), None)
+        if line is not None or not self.head:
+            return line or b""
+        with self.open() as stream:
+            line = b"\n"
+            while line and not line.strip():
+                line = stream.readline(_LINE)
+        return line
 
     @cached_property
     def sha256(self) -> str:

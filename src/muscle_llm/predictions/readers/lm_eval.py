@@ -55,14 +55,9 @@ def _detect(source: Source) -> bool:
         return False
     if text_kind(source) not in ("jsonl", "json"):
         return False
-    first = source.head.split(b"\n", 1)[0]
-    if len(first) == len(
-        source.head
-    ):  # A first row longer than the head: judge by the name and the keys seen.
-        return bool(_NAME.search(source.stem)) and b'"doc_id"' in first
     try:
-        row = json.loads(first)
-    except ValueError:
+        row = json.loads(source.first_line.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
         return bool(_NAME.search(source.stem))
     return isinstance(row, dict) and set(row) >= _LOOKS
 
@@ -211,7 +206,7 @@ def _columns(rows: list[dict[str, Any]], metric: str | None, label: str) -> dict
         raise InputError(f"{label}: a row has no doc_id.")
     columns: dict[str, Any] = {"id": ids, "repeat": pa.array(np.zeros(len(rows), np.int32))}
     for name in names:
-        if any(v is not None for v in values[name]):
+        if name == "answer" or any(v is not None for v in values[name]):
             columns[name] = pa.array(values[name], COLUMNS[name][0])
     for name, key in (("prompt_hash", "prompt_hash"), ("reference_hash", "target_hash")):
         if all(isinstance(r.get(key), str) for r in rows):

@@ -46,7 +46,7 @@ def text_kind(source: Source) -> str | None:
     if text[:1] == b"[":
         return "json"
     if text[:1] == b"{":
-        return "jsonl" if _starts_with_row(text) else "json"
+        return "jsonl" if _starts_with_row(source) else "json"
     first = text.split(b"\n", 1)[0]
     if source.suffix in (".tsv", ".tab"):
         return "tsv"
@@ -55,15 +55,20 @@ def text_kind(source: Source) -> str | None:
     return "tsv" if b"\t" in first else None
 
 
-def _starts_with_row(text: bytes) -> bool:
-    """Whether the first line is a whole JSON object followed by more lines, or is meant to be."""
-    first, newline, rest = text.partition(b"\n")
+def _starts_with_row(source: Source) -> bool:
+    """Whether the first line is a row, or is meant to be one: not the start, nor the whole, of a document."""
+    first = source.first_line.removeprefix(_BOM)
+    rest = source.head[source.head.find(first) + len(first) :]
     try:
-        json.loads(first)
-    except ValueError:
+        row = json.loads(first)
+    except (ValueError, RecursionError):
         # A line that breaks off is a broken row if the next one starts a new object.
         return rest.lstrip()[:1] == b"{" and not first.rstrip().endswith((b"{", b"[", b","))
-    return bool(rest.strip()) or not newline
+    return bool(rest.strip()) or not (isinstance(row, dict) and _object_lists(row))
+
+
+def _object_lists(document: dict[str, Any]) -> dict[str, list[Any]]:
+    return {k: v for k, v in document.items() if isinstance(v, list) and v and isinstance(v[0], dict)}
 
 
 def open_rows(source: Source) -> RawRows:
@@ -250,15 +255,15 @@ def _row_list(document: Any, label: str) -> tuple[Sequence[Any], str]:
         return document, "item"
     if not isinstance(document, dict):
         raise InputError(f"{label}: holds {_kind(document)}, not a list of objects.")
-    lists = {k: v for k, v in document.items() if isinstance(v, list) and v and isinstance(v[0], dict)}
+    lists = _object_lists(document)
     if len(lists) == 1:
         name, rows = next(iter(lists.items()))
         return rows, f"{name} item"
-    if not lists and not any(isinstance(v, list | dict) for v in document.values()):
+    if not lists:
         return [document], "item"
-    found = ", ".join(repr(k) for k in lists) or "none"
+    found = ", ".join(repr(k) for k in lists)
     raise InputError(
-        f"{label}: an object with one list of objects is needed; lists of objects found: {found}. "
+        f"{label}: an object with one list of objects is needed; these are lists of objects: {found}. "
         "Save the rows as a JSON list or as JSON lines."
     )
 
