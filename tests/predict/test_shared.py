@@ -27,8 +27,12 @@ def test_arc_easy_has_its_instances_and_two_known_leaks(tiny_base: Path) -> None
 
     task = load_task(ROOT / "examples" / "tasks" / "arc_easy_local.yaml", data_dir=ARC)
     examples = training_examples(task)
-    assert len(examples) == 2251
+    assert len(examples) == 2249
     assert {e.completion for e in examples} == {" answer1", " answer2", " answer3", " answer4", " answer5"}
+    refuse_leaks(examples, task)
+    task.harness.config.metadata["leaks"] = "keep"
+    examples = training_examples(task)
+    assert len(examples) == 2251
     with pytest.raises(InputError, match="2 of 2251 training examples are instances of the evaluation split"):
         refuse_leaks(examples, task)
     assert len(task.harness.eval_docs) == 2376

@@ -9,7 +9,7 @@ import pytest
 
 from muscle_llm.errors import ConfigError, InputError
 from muscle_llm.tasks import load_task, training_examples
-from muscle_llm.tasks.harness import harness_task_files
+from muscle_llm.tasks.fingerprint import harness_task_files, task_fingerprint
 
 pytestmark = pytest.mark.train
 pytest.importorskip("lm_eval")
@@ -92,6 +92,24 @@ def test_changed_data_is_noticed_though_name_size_and_time_stay(folder: Path) ->
     assert "snow" in training_examples(first)[0].prompt
     assert "milk" in training_examples(second)[0].prompt
     assert first.hash != second.hash
+
+
+def test_the_fingerprint_is_quick_and_follows_code_data_and_includes(folder: Path) -> None:
+    common = "\n".join(f"{k}: {json.dumps(v)}" for k, v in CHOICE.items() if k != "doc_to_text")
+    (folder / "common.yaml").write_text(common)
+    (folder / "ask.py").write_text("raise SystemExit('a fingerprint runs no code')\n")
+    path = folder / "colours.yaml"
+    path.write_text("include: common.yaml\ndoc_to_text: !function ask.ask\nmetadata: {version: 1}\n")
+    seen = [task_fingerprint(path)]
+    (folder / "ask.py").write_text("def ask(doc):\n    return doc['question']\n")
+    seen.append(task_fingerprint(path))
+    (folder / "common.yaml").write_text(common + "\nnum_fewshot: 1\n")
+    seen.append(task_fingerprint(path))
+    write(folder, "train.jsonl", [{"question": "?", "options": ["a", "b"], "gold": 0}])
+    seen += [task_fingerprint(path), task_fingerprint(path, metric="acc_norm")]
+    assert len(set(seen)) == len(seen)
+    path.write_text(path.read_text().replace("version: 1", "version: 2"))
+    assert task_fingerprint(path) == seen[-2] == load_task(path).hash
 
 
 def test_the_spec_is_not_changed(folder: Path) -> None:

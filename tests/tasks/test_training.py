@@ -100,6 +100,13 @@ def test_a_test_instance_in_training_is_refused(tmp_path: Path) -> None:
     refuse_leaks(training_examples(task)[:1], task)
 
 
+def test_known_leaks_can_be_left_out(tmp_path: Path) -> None:
+    same = {"q": "b?", "o": ["x", "y"], "g": 0}
+    rows = {"train": [{"q": "a?", "o": ["x", "y"], "g": 1}, same], "test": [same]}
+    task = make(tmp_path, rows, **CHOICE, metadata={"leaks": "drop"})
+    assert [e.id for e in training_examples(task)] == ["train:0"]
+
+
 def test_one_prompt_with_other_options_is_another_instance(tmp_path: Path) -> None:
     rows = {
         "train": [{"q": "Which is true?", "o": ["p", "q"], "g": 1}],

@@ -15,6 +15,8 @@ __all__ = ["columns_from_samples"]
 
 Sample = Mapping[str, Any]
 
+_NO_ANSWER = "[invalid]"  # what the harness writes where its filter found nothing
+
 
 def columns_from_samples(
     samples: Iterable[Sample], task: Task, finish_reason: Mapping[str, str]
@@ -69,8 +71,9 @@ def _row(
     else:
         target = sample["target"]
         row["references"] = [str(t) for t in target] if isinstance(target, list) else [str(target)]
-        row["output"] = str(sample["resps"][0][0])
-        row["answer"] = _text(sample["filtered_resps"][0])
+        answer, output = _text(sample["filtered_resps"][0]), str(sample["resps"][0][0])
+        row["answer"] = None if answer == _NO_ANSWER else answer
+        row["output"] = None if output == answer else output
         row["finish_reason"] = finish_reason.get(prompt)
     return row
 
@@ -85,12 +88,15 @@ def _choice(sample: Sample, task: Task) -> dict[str, Any]:
     harness = task.harness
     choices = [str(c) for c in harness.doc_to_choice(sample["doc"])]
     logliks = [float(r[0]) for r in sample["filtered_resps"]]
+    best = chosen(logliks, choices, task.metric)
+    if len(set(choices)) < len(choices):  # their texts do not tell them apart: their numbers do
+        choices = [str(i) for i in range(len(choices))]
     gold = harness.doc_to_text(sample["doc"]) if getattr(harness, "multiple_input", 0) else sample["target"]
     golds = gold if isinstance(gold, list) else [gold]
     return {
         "choices": choices,
         "choice_scores": logliks[: len(choices)],
-        "answer": choices[chosen(logliks, choices, task.metric)],
+        "answer": choices[best],
         "references": [choices[g] if isinstance(g, int) and g < len(choices) else str(g) for g in golds],
     }
 

@@ -1,24 +1,32 @@
-"""A name for a task's content that costs no import of the harness: run folders ask for it at every start."""
+"""What a task is, as one hash: its configuration, the code it names, its local data. No torch, no harness.
+
+A run that may skip finished work asks for this hash first, so it has to be quick: files are read, nothing is
+imported and no function of a task runs.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
-from importlib import metadata
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from muscle_llm.errors import ConfigError, InputError
+from muscle_llm.errors import ConfigError, InputError, MissingExtraError, did_you_mean
 from muscle_llm.files import sha256_file, sha256_text
 from muscle_llm.tasks.data import local_files, resolve_data_files
+from muscle_llm.text import printable
 
-__all__ = ["task_fingerprint"]
+__all__ = ["harness_task_files", "read_config", "task_file", "task_fingerprint"]
 
-_INCLUDE = re.compile(r"^\s*include:\s*['\"]?([^\s'\"#]+)", re.MULTILINE)
-_FUNCTION = re.compile(r"!function\s+([\w/]+)\.")
+_FUNCTION = "!function "
+# Keys that change neither what is asked nor how it is scored (``leaks`` in the metadata is told apart).
+_SILENT = ("metadata", "tag", "task_alias")
 
 
 def task_fingerprint(
@@ -28,87 +36,141 @@ def task_fingerprint(
     metric: str | None = None,
     filter: str | None = None,
 ) -> str:
-    """Return a hash that changes when the task, its local data, or what is read from it changes.
-
-    A YAML file counts with the files it includes and the Python files it names; a task known by name counts
-    with the harness's version; data on the hub counts by its name only.
+    """Return a SHA-256 that changes when the task, the code its YAML names, or its local data change.
 
     Args:
-        spec: as `load_task` takes it.
-        data_dir: as `load_task` takes it.
-        metric: as `load_task` takes it.
-        filter: as `load_task` takes it.
+        spec: as for `load_task`: a mapping, a YAML file, or a name of a task of the harness.
+        data_dir: as for `load_task`.
+        metric: as for `load_task`.
+        filter: as for `load_task`.
 
     Raises:
-        InputError: a local file is missing.
-        ConfigError: the YAML is broken.
+        ConfigError: the name is unknown or the YAML is broken.
+        InputError: the YAML file or a data file is missing or empty.
 
     Example:
-        >>> task_fingerprint({"task": "a"}) == task_fingerprint({"task": "b"})
-        False
+        >>> config = {"task": "a", "dataset_path": "org/name", "doc_to_text": "{{q}}"}
+        >>> a = task_fingerprint(config)
+        >>> a == task_fingerprint(dict(config)), a == task_fingerprint({**config, "doc_to_text": "{{q}}?"})
+        (True, False)
     """
-    parts: dict[str, Any] = {"metric": metric, "filter": filter}
+    config, folder = read_config(spec)
+    arguments = dict(config.get("dataset_kwargs") or {})
+    files = arguments.pop("data_files", None)
+    start = Path(data_dir) if data_dir else folder
+    data = local_files(resolve_data_files(files, start)) if files and not config.get("custom_dataset") else {}
+    told = {k: v for k, v in config.items() if k not in (*_SILENT, "dataset_kwargs")}
+    document = {
+        "config": told,
+        "dataset_kwargs": arguments,
+        "data": sorted(data.values()),
+        "code": _code_files(config, folder),
+        "metric": metric,
+        "filter": filter,
+        "leaks": (config.get("metadata") or {}).get("leaks"),
+    }
+    return sha256_text(json.dumps(document, sort_keys=True, default=_source))
+
+
+def read_config(spec: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
+    """Return a task's configuration, ``!function`` tags as text, and the folder its paths start from."""
     if isinstance(spec, Mapping):
-        config, folder = dict(spec), Path()
-        parts["task"] = json.dumps(config, sort_keys=True, default=_name_of)
-    else:
-        path = Path(spec).expanduser()
-        if path.suffix not in (".yaml", ".yml") and not path.is_file():
-            return sha256_text(json.dumps({**parts, "task": str(spec), "harness": _harness_version()}))
-        folder = path.resolve().parent
-        files = dict.fromkeys(_task_files(path))
-        parts["files"] = {file.name: sha256_file(file) for file in files}
-        config = {}
-        for file in files:
-            if file.suffix in (".yaml", ".yml"):
-                config = {**_read(file), **config}
-    wanted = (config.get("dataset_kwargs") or {}).get("data_files")
-    if wanted is not None:
-        parts["data"] = local_files(resolve_data_files(wanted, Path(data_dir) if data_dir else folder))
-    return sha256_text(json.dumps(parts, sort_keys=True))
+        return dict(spec), Path()
+    path = task_file(spec)
+    return _read_yaml(path, ()), path.parent
 
 
-def _task_files(path: Path) -> Iterator[Path]:
-    if not path.is_file():
-        raise InputError(f"task file {path} does not exist.")
-    yield path
-    if path.suffix == ".py":
-        return
-    text = path.read_text(encoding="utf-8", errors="replace")
-    for name in _INCLUDE.findall(text):
-        yield from _task_files(path.parent / name)
-    for name in _FUNCTION.findall(text):
-        module = path.parent / f"{name}.py"
-        if module.is_file():
-            yield module
+def task_file(spec: str | Path) -> Path:
+    """Return the YAML file that ``spec`` names: a path, or a task of the installed harness.
+
+    Raises:
+        InputError: the path does not exist.
+        ConfigError: the harness knows no such task.
+    """
+    text = str(spec)
+    path = Path(spec).expanduser()
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if not path.is_file():
+            raise InputError(f"task file {printable(text)} does not exist.")
+        return path.resolve()
+    known = harness_task_files()
+    if text not in known:
+        raise ConfigError(
+            f"unknown task '{printable(text)}': neither a YAML file nor a task of lm-evaluation-harness. "
+            f"{did_you_mean(text, known)}"
+        )
+    return known[text]
 
 
-class _Reader(yaml.SafeLoader):
-    """Reads tags such as ``!function`` as nothing: only plain values matter here."""
+@cache
+def harness_task_files() -> dict[str, Path]:
+    """Return name -> YAML file of every single task the installed harness brings.
+
+    It reads the files' text only (a second); the harness's own index parses all of them (15 s).
+
+    Raises:
+        MissingExtraError: the harness is not installed.
+    """
+    found = importlib.util.find_spec("lm_eval")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError("a task by name", "train")
+    pattern = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
+    names: dict[str, Path] = {}
+    for path in sorted((Path(found.submodule_search_locations[0]) / "tasks").glob("**/*.yaml")):
+        match = pattern.search(path.read_bytes())
+        if match:
+            names.setdefault(match[1].decode("utf-8", "replace"), path)
+    return names
 
 
-_Reader.add_multi_constructor("!", lambda loader, suffix, node: None)
+class _Plain(yaml.SafeLoader):
+    """YAML with the harness's ``!function`` tag as text: nothing is imported."""
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _function(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    return _FUNCTION + str(loader.construct_scalar(node))  # pyright: ignore[reportArgumentType]
+
+
+_Plain.add_constructor("!function", _function)
+
+
+def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path in seen:
+        raise ConfigError(f"{path}: includes itself.")
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=_Reader)  # noqa: S506  (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        config = yaml.load(path.read_text(encoding="utf-8"), Loader=_Plain)  # noqa: S506  (a safe loader)
+    except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: a task file must hold 'key: value' lines.")
-    return found
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}).") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: cannot be read as a task of the harness: it is not a mapping.")
+    wanted = config.pop("include", [])
+    merged: dict[str, Any] = {}
+    for name in wanted if isinstance(wanted, list) else [wanted]:
+        merged |= _read_yaml((path.parent / str(name)).resolve(), (*seen, path))
+    return merged | config
 
 
-def _name_of(value: Any) -> str:
-    # Functions in a task given as a mapping are told apart by name.
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value)!s}"
+def _code_files(config: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """Return name -> SHA-256 of the Python files that a YAML's ``!function`` tags name beside it."""
+    names = {v.removeprefix(_FUNCTION).rpartition(".")[0] for v in _texts(config) if v.startswith(_FUNCTION)}
+    paths = {name: folder / f"{name.replace('.', '/')}.py" for name in names}
+    return {name: sha256_file(path) for name, path in sorted(paths.items()) if path.is_file()}
 
 
-def _harness_version() -> str:
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [text for v in inner for text in _texts(v)]
+
+
+def _source(value: Any) -> str:
+    """Return a function's source, so that a change of it changes the hash."""
     try:
-        return metadata.version("lm-eval")
-    except metadata.PackageNotFoundError:
-        return ""
+        return inspect.getsource(value)
+    except (TypeError, OSError):
+        return getattr(value, "__qualname__", type(value).__name__)

@@ -7,8 +7,6 @@ a file runs that code. Load only task files you trust.
 from __future__ import annotations
 
 import copy
-import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from muscle_llm.errors import ConfigError, InputError, MissingExtraError, did_you_mean
-from muscle_llm.files import sha256_text
 from muscle_llm.tasks.data import DataFiles, explain_broken_file, local_files, resolve_data_files
+from muscle_llm.tasks.fingerprint import read_config, task_file, task_fingerprint
 from muscle_llm.text import printable
 
-__all__ = ["Task", "harness_task_files", "load_task"]
+__all__ = ["Task", "load_task"]
 
 Kind = Literal["choice", "exact_match", "score"]
 
@@ -41,7 +39,7 @@ class Task:
         metric: the harness's metric that decides ``correct``, or is the score.
         harness: the ``lm_eval`` task object.
         filter: the harness's answer filter whose result ``metric`` judges.
-        hash: SHA-256 of the task's configuration and of its local data files.
+        hash: what `task_fingerprint` gives: it changes with the task, its code and its local data.
         sources: local data file -> SHA-256 of its bytes.
     """
 
@@ -98,59 +96,24 @@ def load_task(
             harness.set_config("num_fewshot", 0)
     if not len(harness.eval_docs):
         raise InputError(f"task {label}: its evaluation split has no instances.")
-    kind, metric, filter = _what_decides(harness, label, metric, filter)
+    kind, decides, used = _what_decides(harness, label, metric, filter)
     sources = local_files(files) if files else {}
-    return Task(str(config["task"]), kind, metric, harness, filter, _hash(config, sources), sources)
+    hash = task_fingerprint(spec, data_dir=data_dir, metric=metric, filter=filter)
+    return Task(str(config["task"]), kind, decides, harness, used, hash, sources)
 
 
 def _configuration(spec: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], Path, str]:
     """Return the task's configuration, the folder its relative paths start from, and its name in messages."""
     if isinstance(spec, Mapping):
         return copy.deepcopy(dict(spec)), Path(), f"'{printable(str(spec.get('task', '?')))}'"
-    text = str(spec)
-    path = Path(spec).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise InputError(f"task file {printable(text)} does not exist.")
-    else:
-        known = harness_task_files()
-        if text not in known:
-            raise ConfigError(
-                f"unknown task '{printable(text)}': neither a YAML file nor a task of lm-evaluation-harness. "
-                f"{did_you_mean(text, known)}"
-            )
-        path = known[text]
-    return _read_yaml(path), path.resolve().parent, f"'{printable(text)}'"
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
+    read_config(spec)  # says what is wrong with the file before any of its code runs
+    path = task_file(spec)
     from lm_eval.tasks._yaml_loader import load_yaml
 
     try:
-        return load_yaml(path)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from error
-    except (ImportError, AttributeError, ValueError, OSError) as error:
+        return load_yaml(path), path.parent, f"'{printable(str(spec))}'"
+    except (ImportError, AttributeError, SyntaxError, ValueError, OSError) as error:
         raise ConfigError(f"{path}: cannot be read as a task of the harness ({error}).") from error
-
-
-def harness_task_files() -> dict[str, Path]:
-    """Return name -> YAML file of every single task the installed harness brings.
-
-    It reads the files' text only (under a second); the harness's own index parses all of them (15 s).
-    """
-    import lm_eval.tasks
-
-    pattern = re.compile(rb"^task:[ \t]*[\"']?([^\s\"'\[#]+)[\"']?[ \t]*(?:#.*)?$", re.MULTILINE)
-    names: dict[str, Path] = {}
-    for path in sorted(Path(lm_eval.tasks.__file__).parent.glob("**/*.yaml")):
-        found = pattern.search(path.read_bytes())
-        if found:
-            names.setdefault(found[1].decode("utf-8", "replace"), path)
-    return names
 
 
 def _check(config: dict[str, Any], label: str) -> None:
@@ -246,22 +209,3 @@ def _what_decides(
     if not preferred:
         raise ConfigError(f"task {label}: it has no metric of which more is better, only {metrics}.")
     return ("exact_match" if preferred[0] in _RIGHT_OR_WRONG else "score"), preferred[0], filter
-
-
-def _hash(config: Mapping[str, Any], sources: Mapping[str, str]) -> str:
-    """Return the SHA-256 of what the task asks and how it scores: no paths of this machine."""
-    told = {k: v for k, v in config.items() if k not in ("metadata", "dataset_kwargs", "tag", "task_alias")}
-    arguments = dict(config.get("dataset_kwargs") or {})
-    arguments.pop("data_files", None)
-    document = {"config": told, "dataset_kwargs": arguments, "data": sorted(sources.values())}
-    return sha256_text(json.dumps(document, sort_keys=True, default=_source))
-
-
-def _source(value: Any) -> str:
-    """Return a function's source, so that a change of it changes the hash."""
-    import inspect
-
-    try:
-        return inspect.getsource(value)
-    except (TypeError, OSError):
-        return getattr(value, "__qualname__", type(value).__name__)

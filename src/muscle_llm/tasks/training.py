@@ -22,6 +22,10 @@ def training_examples(task: Task) -> list[Example]:
     reference. Spaces at the prompt's end move to the completion's start, where the harness's tokenization
     puts them.
 
+    Where the task's YAML says ``metadata: {leaks: drop}``, examples that give a test instance away are left
+    out: data that is published with a few duplicates stays usable. Without it they stay in, for
+    `refuse_leaks` to find.
+
     Args:
         task: a task with a ``training_split``.
 
@@ -42,6 +46,10 @@ def training_examples(task: Task) -> list[Example]:
         examples = [_example(task, doc, f"{split}:{i}") for i, doc in enumerate(docs)]
     if not examples:
         raise InputError(f"task '{task.name}': its training split '{split}' has no instances.")
+    metadata = harness.get_config("metadata")
+    if isinstance(metadata, dict) and metadata.get("leaks") == "drop":
+        leaks = find_leaks(examples, task)
+        return [e for i, e in enumerate(examples) if i not in leaks]
     return examples
 
 
@@ -159,5 +167,5 @@ def refuse_leaks(examples: Iterable[Example], task: Task) -> None:
             f"task '{task.name}': {len(leaks)} of {len(examples)} training examples are instances of the "
             f"evaluation split; the first is {examples[position].id}, which is test instance {id} "
             f'("{shown}"). Figures would flatter every version. Remove them from the training file, or have '
-            f"them dropped."
+            f"them left out: metadata: {{leaks: drop}} in the task's YAML."
         )
