@@ -129,7 +129,9 @@ def load_update(path: Path) -> UpdateSettings:
             dataclasses.replace(
                 task,
                 task=_local(task.task, folder) if isinstance(task.task, str) else task.task,
-                data_dir=None if task.data_dir is None else str(folder / task.data_dir),
+                data_dir=_below(folder, task.data_dir),
+                old_adapter=_below(folder, task.old_adapter),
+                new_adapter=_below(folder, task.new_adapter),
             )
             for task in settings.tasks
         ),
@@ -159,6 +161,10 @@ def _local_version(version: Any, folder: Path) -> Any:
             tokenizer_corpus=tuple(str(folder / p) for p in pretrain.tokenizer_corpus),
         ),
     )
+
+
+def _below(folder: Path, path: str | None) -> str | None:
+    return None if path is None else str(folder / path)
 
 
 def _local(name: str, folder: Path) -> str:

@@ -176,3 +176,20 @@ def test_test_instances_in_the_training_text_are_refused(tmp_path, tiny_base, ti
     config = write_config(tmp_path, tiny_base, tiny_base_2)
     assert main(["update", str(config), "--out", str(tmp_path / "run"), "--quiet"]) == 2
     assert "12" in capsys.readouterr().err
+
+
+def test_an_adapter_users_have_is_taken_and_one_of_another_base_is_refused(
+    finished, tmp_path, tiny_base, tiny_base_2, capsys
+):
+    run, _ = finished
+    given = run / "tasks" / "tiny" / "adapters" / "old"
+    write_task(tmp_path)
+    config = write_config(tmp_path, tiny_base_2, tiny_base)  # the bases the other way round
+    config.write_text(config.read_text().replace("name: tiny}", f'name: tiny, old_adapter: "{given}"}}'))
+    assert main(["update", str(config), "--out", str(tmp_path / "run"), "--quiet"]) == 2
+    assert "another base" in capsys.readouterr().err
+    write_config(tmp_path, tiny_base, tiny_base_2)
+    config.write_text(config.read_text().replace("name: tiny}", f'name: tiny, old_adapter: "{given}"}}'))
+    assert main(["update", str(config), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    taken = tmp_path / "run" / "tasks" / "tiny" / "adapters" / "old" / "adapter_model.safetensors"
+    assert taken.read_bytes() == (given / "adapter_model.safetensors").read_bytes()

@@ -7,13 +7,14 @@ predictions per version, the comparison and its page. Every action below is one 
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from muscle_llm.files import atomic_write_text
-from muscle_llm.models import base_fingerprint
+from muscle_llm.files import atomic_path, atomic_write_text
+from muscle_llm.models import adapter_hash, base_fingerprint, check_adapter
 from muscle_llm.tasks import Example, Task, load_task, refuse_leaks, task_fingerprint, training_examples
 from muscle_llm.train.settings import LoraSettings, TrainSettings
 from muscle_llm.update.settings import CONTROLS, Remedy, TaskSettings, UpdateSettings, Version
@@ -68,9 +69,10 @@ class TaskPlan:
     def stages(self) -> list[Stage]:
         """Return the task's stages."""
         seed = self.update.seed
+        old, new = self.settings.old_adapter, self.settings.new_adapter
         stages = [
-            self._task_adapter_stage("old", "old", seed),
-            self._task_adapter_stage("new", "new", seed),
+            self._given_adapter_stage("old", old) if old else self._task_adapter_stage("old", "old", seed),
+            self._given_adapter_stage("new", new) if new else self._task_adapter_stage("new", "new", seed),
             self._task_adapter_stage("old_rerun", "old", seed + 1),
             self._task_adapter_stage("continued", "new", seed + 2, start="new"),
             *(self._remedy_stage(remedy, seed + 2) for remedy in self.update.remedies),
@@ -116,6 +118,24 @@ class TaskPlan:
 
     def _adapter_outputs(self, version: str) -> tuple[Path, ...]:
         return (*self._weights(version), self.adapter(version) / RECORD)
+
+    def _given_adapter_stage(self, version: str, given: str) -> Stage:
+        def take() -> None:
+            check_adapter(given, self._base(version))
+            target = self.folder.path / self.adapter(version)
+            target.mkdir(parents=True, exist_ok=True)
+            for name in WEIGHTS:
+                with atomic_path(target / name) as temporary:
+                    shutil.copyfile(Path(given) / name, temporary)
+
+        return Stage(
+            name=f"{self.settings.label}/train/{version}",
+            title=f"{self.settings.label}: take the given {version} task adapter",
+            settings=lambda: {"base": base_fingerprint(self._base(version)), "given": adapter_hash(given)},
+            inputs=(),
+            outputs=self._weights(version),
+            action=take,
+        )
 
     def _task_adapter_stage(self, version: str, side: str, seed: int, *, start: str | None = None) -> Stage:
         from muscle_llm.train import train_task_adapter
@@ -186,7 +206,7 @@ class TaskPlan:
         batch_size = self.settings.batch_size or self.update.batch_size
 
         def predict_version() -> None:
-            from muscle_llm.models import adapter_hash, load_adapted, load_base, load_tokenizer
+            from muscle_llm.models import load_adapted, load_base, load_tokenizer
             from muscle_llm.predict import predict
             from muscle_llm.predictions.store import write_predictions
 

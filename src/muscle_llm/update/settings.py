@@ -115,6 +115,8 @@ class TaskSettings:
         data_dir: folder of the task's local data files.
         metric: the harness's metric that decides right and wrong, or is the score; by default its first.
         filter: the harness's answer filter to read it from.
+        old_adapter: folder of the adapter users have; by default one is trained.
+        new_adapter: folder of a task adapter on the new base; by default one is trained.
         lora: shape of the adapters; by default that of the update.
         training: how adapters are trained; by default that of the update.
         batch_size: instances in one forward pass when predicting; by default that of the update.
@@ -126,6 +128,8 @@ class TaskSettings:
     data_dir: str | None = None
     metric: str | None = None
     filter: str | None = None
+    old_adapter: str | None = None
+    new_adapter: str | None = None
     lora: LoraSettings | None = None
     training: TrainSettings | None = None
     batch_size: int | None = None
