@@ -112,11 +112,15 @@ class JsonRows:
                 else:
                     seen[path] = True
                 columns[path] = to_arrow(values)
+            unknown = next((path for path, found in seen.items() if not found), None)
+            # Told before a conversion stumbles over the nulls that stand for the missing column.
+            if unknown is not None and len(chunk) < BATCH:
+                raise unknown_column(self.label, unknown, self.paths())
             yield Batch(columns, first, len(chunk))
             first += len(chunk)
-        for path, found in seen.items():
-            if first and not found:
-                raise unknown_column(self.label, path, self.paths())
+        unknown = next((path for path, found in seen.items() if first and not found), None)
+        if unknown is not None:
+            raise unknown_column(self.label, unknown, self.paths())
 
 
 def json_paths(value: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:

@@ -30,8 +30,6 @@ _SHOWN = (
     "nfr_relative",
     "mcnemar_p",
 )
-_SHOWN_CANDIDATE = ("accuracy_new", "nfr", "pfr", "nfr_mc", "churn")
-_SHOWN_AGAINST = ("d_nfr", "d_nfr_percent", "d_accuracy")
 
 
 def format_value(value: float, definition: Definition) -> str:
@@ -124,52 +122,41 @@ def _metric_table(
 
 
 def _candidate_table(comparison: Comparison) -> Table:
-    table = Table(title="candidates", title_justify="left", box=None, pad_edge=False)
+    """Return one row per version: what it scores against old, and how it differs from new."""
+    table = Table(
+        title="against old, and the change against new", title_justify="left", box=None, pad_edge=False
+    )
     graded = comparison.metrics["nfr"].defined
-    table.add_column("candidate")
-    table.add_column("role", style="dim")
-    if graded:
-        for heading in (
-            "accuracy",
-            "NFR",
-            "change of NFR",
-            "in %",
-            "change of accuracy",
-            "recovered",
-            "newly broken",
-        ):
-            table.add_column(heading, justify="right")
-        table.add_row(
-            "new",
-            "",
-            *(format_value(comparison.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr")),
-        )
-    scores = [] if graded else list(comparison.scores)
-    for score in scores:
-        for heading in (f"{printable(score)}", "NFR", "change of NFR"):
-            table.add_column(heading, justify="right")
+    score = None if graded or not comparison.scores else next(iter(comparison.scores))
+    first = "accuracy" if graded else f"mean {printable(score or '')}"
+    for heading in ("version", first, "NFR", "change of NFR", "in %", "mended/broken"):
+        table.add_column(heading, justify="left" if heading == "version" else "right")
+    if score is None:
+        names, definitions, metrics = ("accuracy_new", "nfr"), DEFINITIONS, comparison.metrics
+    else:
+        names, definitions, metrics = ("mean_new", "nfr"), SMOOTH_DEFINITIONS, comparison.scores[score]
+    table.add_row("new", *(format_value(metrics[n].value, definitions[n]) for n in names))
     for name, candidate in comparison.candidates.items():
-        against = candidate.against_new
-        cells = []
-        if graded:
-            cells += [
-                format_value(candidate.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr")
-            ]
-            cells += [
-                format_estimate(against.metrics[n], DEFINITIONS[n])
-                for n in ("d_nfr", "d_nfr_percent", "d_accuracy")
-            ]
-            cells += [str(against.counts.get(n, "–")) for n in ("recovered", "newly_broken")]
-        for score in scores:
-            own = candidate.scores.get(score)
-            change = against.scores.get(score)
-            cells += (
-                ["–", "–"]
-                if own is None
-                else [format_value(own[n].value, SMOOTH_DEFINITIONS[n]) for n in ("mean_new", "nfr")]
-            )
-            cells.append(
-                "–" if change is None else format_estimate(change["d_nfr"], SMOOTH_DEFINITIONS["d_nfr"])
-            )
-        table.add_row(printable(name), candidate.role, *cells)
+        own = candidate.metrics if score is None else candidate.scores.get(score)
+        change = candidate.against_new.metrics if score is None else candidate.against_new.scores.get(score)
+        if own is None or change is None:
+            continue
+        counts = candidate.against_new.counts
+        label = printable(name) + (
+            "" if candidate.role == "remedy" else f" ({candidate.role.replace('_', ' ')})"
+        )
+        table.add_row(
+            label,
+            *(format_value(own[n].value, definitions[n]) for n in names),
+            _short_interval(change["d_nfr"]),
+            format_value(change["d_nfr_percent"].value, definitions["d_nfr_percent"]),
+            f"{counts['recovered']}/{counts['newly_broken']}" if "recovered" in counts else "–",
+        )
     return table
+
+
+def _short_interval(estimate: Estimate) -> str:
+    if not estimate.defined:
+        return "–"
+    value, low, high = (f"{100 * x:+.2f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
