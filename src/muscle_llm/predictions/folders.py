@@ -8,7 +8,6 @@ from pathlib import Path
 
 from muscle_llm.errors import InputError, did_you_mean
 from muscle_llm.predictions.readers.base import Part
-from muscle_llm.predictions.source import Source
 
 __all__ = ["choose_parts", "files_in", "one_part"]
 
@@ -59,6 +58,7 @@ def choose_parts(parts: Sequence[Part], select: str | None, label: str) -> dict[
         InputError: nothing has that name, or a task has several runs and none is chosen.
 
     Example:
+        >>> from muscle_llm.predictions.source import Source
         >>> a, b = (Part("piqa", Source(Path(f"{day}.jsonl"), "plain"), (day,)) for day in ("mon", "tue"))
         >>> choose_parts([a, b], "last", "folder")["piqa"].labels
         ('tue',)
@@ -80,7 +80,7 @@ def choose_parts(parts: Sequence[Part], select: str | None, label: str) -> dict[
     for task, runs in by_task.items():
         if which is None and len(runs) > 1:
             raise InputError(
-                f"{label}: holds {len(runs)} runs of {task!r}: {_listed(_telling(runs))}. Choose one with "
+                f"{label}: the folder holds {len(runs)} runs of {task!r}: {_listed(_telling(runs))}. Choose one with "
                 f"--select NAME or {label}#NAME; last takes the newest."
             )
     return {task: runs[0] if which == "first" else runs[-1] for task, runs in by_task.items()}
@@ -112,6 +112,6 @@ def one_part(parts: Sequence[Part], select: str | None, label: str) -> Part:
     if not chosen:
         raise InputError(f"{label}: holds no log of a task.")
     raise InputError(
-        f"{label}: holds {len(chosen)} tasks: {_listed(chosen)}. Choose one with --select TASK or {label}#TASK, "
+        f"{label}: the folder holds {len(chosen)} tasks: {_listed(chosen)}. Choose one with --select TASK or {label}#TASK, "
         "or compare folder with folder."
     )

@@ -12,13 +12,16 @@ import pyarrow as pa
 
 from muscle_llm.errors import InputError
 from muscle_llm.predictions.build import build, check_unique
+from muscle_llm.predictions.folders import choose_parts, one_part
 from muscle_llm.predictions.mapping import auto_map, parse_map
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
-from muscle_llm.predictions.readers import ReadOptions, choose_reader
+from muscle_llm.predictions.readers import Part, Reader, ReadOptions, choose_reader, only_adds
 from muscle_llm.predictions.schema import Predictions, Provenance
-from muscle_llm.predictions.source import find_source
+from muscle_llm.predictions.source import Source, find_source
 
-__all__ = ["read_predictions"]
+__all__ = ["locate", "parts_of", "read_many", "read_predictions"]
+
+_PLAIN = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".gz", ".zip", ".eval")
 
 
 def read_predictions(
@@ -29,13 +32,14 @@ def read_predictions(
     filter: str | None = None,
     metric: str | None = None,
     extract: Mapping[str, str] | None = None,
+    select: str | None = None,
     name: str | None = None,
 ) -> Predictions:
-    """Read one model's predictions from a file, a data frame or rows.
+    """Read one model's predictions on one task from a file, a folder, a data frame or rows.
 
     Args:
-        source: path of a log in any known format; or a pandas or polars frame, an Arrow table, or a list of
-            dicts.
+        source: path of a log in any known format, or of a folder in which a tool left one; or a pandas or polars
+            frame, an Arrow table, or a list of dicts. ``PATH#PART`` is the same as ``select=PART``.
         columns: which column holds what: ``"id=question_id,answer=pred,reference=answer"`` or a mapping of
             the same; dotted paths lead into nested fields. Without it, the format's own names or obvious
             ones.
@@ -43,6 +47,7 @@ def read_predictions(
         filter: which of lm-evaluation-harness's filters to read.
         metric: which of the log's metrics decides ``correct``.
         extract: ``{"answer": regex}``, also for ``"reference"``: the last match's first group is the answer.
+        select: which part of a file or folder that holds several: a task, a run, a provider, a side.
         name: name of the model, shown instead of what the log says.
 
     Returns:
@@ -58,20 +63,132 @@ def read_predictions(
         [True, False]
     """
     roles = parse_map([columns]) if isinstance(columns, str) else dict(columns or {})
-    options = ReadOptions(roles, filter, metric, dict(extract or {}))
+    options = ReadOptions(roles, filter, metric, dict(extract or {}), select)
     if isinstance(source, Predictions):
         predictions = source
         check_unique(predictions, name or "predictions")
     elif isinstance(source, str | os.PathLike):
-        found = find_source(Path(source))
-        predictions = choose_reader(found, format, options).read(found, options)
+        predictions = _read_path(source, format, options)
     else:
         raw = _rows_in_memory(source)
-        roles = roles or auto_map(raw.columns())
+        roles = {**auto_map(raw.columns()), **roles} if only_adds(options) else roles
         predictions = build(raw, roles, Provenance(format="table"), options.extract)
     if name is None:
         return predictions
     return Predictions(predictions.table, dataclasses.replace(predictions.provenance, model=name))
+
+
+def read_many(
+    path: str | os.PathLike[str],
+    *,
+    columns: str | Mapping[str, str] | None = None,
+    format: str | None = None,
+    filter: str | None = None,
+    metric: str | None = None,
+    extract: Mapping[str, str] | None = None,
+    select: str | None = None,
+    name: str | None = None,
+) -> dict[str, Predictions]:
+    """Read one model's predictions on every task in a folder.
+
+    Args:
+        path: a folder in which a tool left its logs, or a folder of predictions files; of a single file, its one
+            task. The other arguments are those of `read_predictions` and hold for all tasks.
+        columns: which column holds what.
+        format: name of the reader.
+        filter: which of lm-evaluation-harness's filters to read.
+        metric: which of the logs' metrics decides ``correct``.
+        extract: role -> regular expression.
+        select: which runs: a model, a time, ``last`` or ``first`` of each task.
+        name: name of the model.
+
+    Returns:
+        Task -> predictions, in the folder's order.
+
+    Raises:
+        InputError: there is no log, a task has several runs and none is chosen, or a log cannot be used.
+    """
+    roles = parse_map([columns]) if isinstance(columns, str) else dict(columns or {})
+    options = ReadOptions(roles, filter, metric, dict(extract or {}), select)
+    found, options = locate(path, options)
+    if found.container != "directory":
+        predictions = choose_reader(found, format, options).read(found, options)
+        results = {predictions.provenance.task or found.stem: predictions}
+    else:
+        reader, parts = parts_of(found, format, options)
+        chosen = choose_parts(parts, options.select, found.label)
+        results = {task: _read_part(reader, part, format, options) for task, part in chosen.items()}
+        if not results:
+            raise InputError(f"{found.label}: holds no log this program knows.")
+    if name is None:
+        return results
+    return {
+        task: Predictions(p.table, dataclasses.replace(p.provenance, model=name))
+        for task, p in results.items()
+    }
+
+
+def locate(path: str | os.PathLike[str], options: ReadOptions) -> tuple[Source, ReadOptions]:
+    """Return the source at ``path`` and the options, with the part that ``PATH#PART`` names taken over.
+
+    Raises:
+        InputError: there is nothing, or a part is named twice.
+    """
+    text = os.fspath(path)
+    if "#" in text and not Path(text).exists():
+        for at in (i for i, c in enumerate(text) if c == "#"):
+            if not Path(text[:at]).exists() or not text[at + 1 :]:
+                continue
+            if options.select is not None:
+                raise InputError(f"{text}: a part is named by '#' and by --select; name it once.")
+            return find_source(text[:at]), dataclasses.replace(options, select=text[at + 1 :])
+    return find_source(Path(text)), options
+
+
+def parts_of(source: Source, format: str | None, options: ReadOptions) -> tuple[Reader | None, list[Part]]:
+    """Return the reader of a folder and the tasks and runs in it; no reader for a folder of plain files.
+
+    Raises:
+        InputError: the folder holds no log.
+    """
+    plain = [
+        Part(inner.stem, inner, (path.name,))
+        for path in sorted(source.path.iterdir())
+        if path.is_file() and path.suffix.lower() in _PLAIN and path.stat().st_size
+        for inner in [find_source(path)]
+    ]
+    try:
+        reader = choose_reader(source, format, options)
+    except InputError:
+        if format is not None or not plain or _of_a_tool(source, options):
+            raise
+        return None, plain
+    if reader.parts is None:
+        if not plain:
+            raise InputError(f"{source.label}: the folder holds no file of predictions.")
+        return reader, plain
+    return reader, reader.parts(source)
+
+
+def _of_a_tool(source: Source, options: ReadOptions) -> bool:
+    """Whether more than one reader knows the folder (then the choice is the user's)."""
+    from muscle_llm.predictions.readers import READERS, load_reader
+
+    return sum(load_reader(n).detect(source) for n in READERS) > 1
+
+
+def _read_path(path: str | os.PathLike[str], format: str | None, options: ReadOptions) -> Predictions:
+    found, options = locate(path, options)
+    if found.container != "directory":
+        return choose_reader(found, format, options).read(found, options)
+    reader, parts = parts_of(found, format, options)
+    return _read_part(reader, one_part(parts, options.select, found.label), format, options)
+
+
+def _read_part(reader: Reader | None, part: Part, format: str | None, options: ReadOptions) -> Predictions:
+    options = dataclasses.replace(options, select=None)
+    chosen = reader or choose_reader(part.source, format, options)
+    return chosen.read(part.source, options)
 
 
 def _rows_in_memory(source: Any) -> RawRows:

@@ -9,15 +9,31 @@ from __future__ import annotations
 import importlib
 
 from muscle_llm.errors import InputError, did_you_mean
-from muscle_llm.predictions.readers.base import Reader, ReadOptions
+from muscle_llm.predictions.readers.base import ADDABLE, Part, Reader, ReadOptions
 from muscle_llm.predictions.source import Source
 
-__all__ = ["READERS", "ReadOptions", "Reader", "choose_reader", "reader_names"]
+__all__ = [
+    "ADDABLE",
+    "READERS",
+    "Part",
+    "ReadOptions",
+    "Reader",
+    "choose_reader",
+    "load_reader",
+    "only_adds",
+    "reader_names",
+]
 
 # name -> module with a constant READER. In the order of detection: the most particular format first.
 READERS: dict[str, str] = {
     "muscle": "muscle_llm.predictions.readers.muscle",
     "lm-eval": "muscle_llm.predictions.readers.lm_eval",
+    "inspect": "muscle_llm.predictions.readers.inspect_ai",
+    "promptfoo": "muscle_llm.predictions.readers.promptfoo",
+    "every_eval_ever": "muscle_llm.predictions.readers.every_eval_ever",
+    "llm-comparator": "muscle_llm.predictions.readers.llm_comparator",
+    "helm": "muscle_llm.predictions.readers.helm",
+    "lighteval": "muscle_llm.predictions.readers.lighteval",
     "table": "muscle_llm.predictions.readers.table",
 }
 
@@ -58,30 +74,41 @@ def load_reader(name: str) -> Reader:
 def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Reader:
     """Return the reader for a source: the named one, else the first whose detector says yes.
 
-    Columns named by the user (``--map``) mean a table, whatever the file looks like.
+    Columns named by the user (``--map``) mean a table, whatever the file looks like; unless they only add
+    slices, a cluster, scores or the prompt to what the format tells.
 
     Raises:
-        InputError: no reader knows the content.
+        InputError: no reader knows the content, or in a folder several do.
     """
     if name is not None:
         return load_reader(name)
-    if options.columns:
+    if not only_adds(options):
         return load_reader("table")
-    for known in [n for n in READERS if n != "table"]:
+    found: list[Reader] = []
+    for known in [*(n for n in READERS if n != "table"), *_others(), "table"]:
         reader = load_reader(known)
         if reader.detect(source):
-            return reader
-    for other in _others():
-        reader = load_reader(other)
-        if reader.detect(source):
-            return reader
-    table = load_reader("table")
-    if table.detect(source):
-        return table
+            if source.container != "directory":
+                return reader
+            found.append(reader)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            f"{source.label}: the folder holds logs of several formats ({', '.join(r.name for r in found)}); name "
+            "a folder in it, or choose one with --format."
+        )
     what = (
         "the folder holds no log this program knows" if source.container == "directory" else "unknown content"
     )
+    if source.head.lstrip()[:1] == b"<":
+        what = "is a page of HTML or XML, not a log"
     raise InputError(
-        f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, "
-        f"CSV, TSV or Parquet."
+        f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, CSV, TSV "
+        "or Parquet."
     )
+
+
+def only_adds(options: ReadOptions) -> bool:
+    """Whether the user's columns only add to what a log's own format tells."""
+    return all(role.partition(".")[0] in ADDABLE for role in options.columns)

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from muscle_llm.predictions.schema import Predictions
 from muscle_llm.predictions.source import Source
 
-__all__ = ["Part", "ReadOptions", "Reader"]
+__all__ = ["ADDABLE", "Part", "ReadOptions", "Reader"]
+
+# Roles that --map can add to a log whose own format tells everything else.
+ADDABLE = ("slice", "cluster", "prompt", "score")
 
 
 @dataclass(frozen=True, slots=True)

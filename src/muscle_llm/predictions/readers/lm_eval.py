@@ -1,34 +1,33 @@
-"""lm-evaluation-harness (0.4.3 and later): ``samples_<task>_<time>.jsonl``, with ``results_<time>.json``
-beside it.
+"""lm-evaluation-harness (0.4.3 and later): ``samples_<task>_<time>.jsonl`` beside ``results_<time>.json``, or
+the folder that holds them.
 
 One row of the log per (document, filter). Which filter: the one named by ``--filter``; else the only one;
 else ``none``, else ``strict-match``; else the user must choose. Which metric decides ``correct``: the one
-named by ``--metric``; else the first of `RIGHT_OR_WRONG` that the rows carry; else the first metric whose
-values are all 0 or 1 and that is not a graded similarity. All other numbers become scores.
+named by ``--metric`` (``exact_match,flexible-extract`` names metric and filter); else the first of
+`RIGHT_OR_WRONG` that the rows carry; else the first metric whose values are all 0 or 1 and that is not a
+graded similarity. All other numbers become scores, those of the other filters as ``metric,filter``.
 
-Multiple choice: the chosen option is the one with the highest log-likelihood (for ``acc_norm`` the highest
-log-likelihood per character), as the harness decides it; the log-likelihoods are kept in ``choice_scores``.
+A file to which several runs were appended is told apart where a document comes a second time; ``--select``
+takes one run by its number, ``first`` or ``last``.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from muscle_llm.errors import InputError, did_you_mean
-from muscle_llm.predictions.build import check_unique
-from muscle_llm.predictions.convert import to_arrow, to_text, value_text
-from muscle_llm.predictions.readers.base import Reader, ReadOptions
-from muscle_llm.predictions.readers.table import json_lines, text_kind
-from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
-from muscle_llm.predictions.source import Source
+from muscle_llm.predictions.convert import value_text
+from muscle_llm.predictions.folders import files_in
+from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
+from muscle_llm.predictions.readers.documents import first_keys, json_document
+from muscle_llm.predictions.readers.fields import Fields
+from muscle_llm.predictions.readers.lm_eval_rows import KEYS, build_rows
+from muscle_llm.predictions.readers.rows import assemble, choose_metric, extra
+from muscle_llm.predictions.readers.table import json_lines
+from muscle_llm.predictions.schema import Predictions, Provenance
+from muscle_llm.predictions.source import Source, find_source
 
 __all__ = ["READER", "RIGHT_OR_WRONG"]
 
@@ -47,267 +46,237 @@ _GRADED = re.compile(
     r"rouge|bleu|chrf|ter$|bert|f1|perplexity|likelihood|brier|mcc|bits|word|byte", re.IGNORECASE
 )
 _NAME = re.compile(r"samples_(?P<task>.+)_(?P<time>\d{4}-\d{2}-\d{2}T[\d:.-]+)$")
-_LOOKS = {"doc_id", "doc", "target", "arguments", "filtered_resps"}
+_AGGREGATE = {"results", "configs", "versions"}
+
+Run = list[Fields]
 
 
 def _detect(source: Source) -> bool:
-    if source.container == "directory" or (source.container == "zip" and len(source.members) != 1):
-        return False
-    if text_kind(source) not in ("jsonl", "json"):
-        return False
-    try:
-        row = json.loads(source.first_line.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
-        return bool(_NAME.search(source.stem))
-    return isinstance(row, dict) and set(row) >= _LOOKS
+    if source.container == "directory":
+        return any(_is_samples(p.name) for p in files_in(source.path))
+    keys = first_keys(source)
+    if set(KEYS) <= keys or _AGGREGATE <= keys:
+        return True
+    # The document of a first row may be longer than what is looked at; then the name must do.
+    return bool(_NAME.search(source.stem)) and source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
 
 
-def _read(source: Source, options: ReadOptions) -> Predictions:
+def _is_samples(name: str) -> bool:
+    return name.startswith("samples_") and name.removesuffix(".gz").endswith(".jsonl")
+
+
+def _parts(source: Source) -> list[Part]:
+    found = []
+    for path in files_in(source.path):
+        if not _is_samples(path.name) or not path.stat().st_size:
+            continue
+        inner = find_source(path)
+        match = _NAME.search(inner.stem)
+        task = match["task"] if match else inner.stem.removeprefix("samples_")
+        time = match["time"] if match else ""
+        model = path.parent.name if path.parent != source.path else ""
+        found.append((time, Part(task, inner, tuple(x for x in (time, model, path.name) if x))))
+    return [part for _, part in sorted(found, key=lambda pair: pair[0])]
+
+
+def _load(source: Source) -> list[Run]:
+    """Return the runs in a file: one, unless several were appended to it."""
+    if _AGGREGATE <= first_keys(source):
+        raise InputError(
+            f"{source.label}: holds the aggregate results of lm-evaluation-harness and no instances; these are in "
+            "samples_*.jsonl files beside it, if the run had --log_samples. Name one of them, or the folder."
+        )
     numbers: list[int] = []
-    rows: list[dict[str, Any]] = []
+    runs: list[Run] = []
+    seen: set[tuple[str | None, str | None]] = set()
     for row in json_lines(source, numbers):
-        if not set(row) >= _LOOKS:
-            missing = ", ".join(sorted(_LOOKS - set(row)))
-            raise InputError(
-                f"{source.label}, line {numbers[-1]}: not a row of lm-evaluation-harness (no {missing})."
-            )
-        row["@line"] = numbers[-1]
-        rows.append(row)
-    if not rows:
+        fields = Fields(row, f"{source.label}, line {numbers[-1]}")
+        missing = [key for key in KEYS if key not in row]
+        if missing:
+            raise InputError(f"{fields.place}: not a row of lm-evaluation-harness (no {', '.join(missing)}).")
+        if not fields.has("doc_id"):
+            raise InputError(f"{fields.place}: the row has no doc_id.")
+        key = (fields.text("doc_id"), _filter_of(fields))
+        if not runs or key in seen:
+            runs.append([])
+            seen.clear()
+        seen.add(key)
+        runs[-1].append(fields)
+    if not runs:
         raise InputError(f"{source.label}: holds no rows.")
-    chosen = _filter(rows, options.filter, source.label)
-    rows = [r for r in rows if r.get("filter", "none") == chosen]
-    _check_single_run(rows, source.label, chosen)
-    metrics = _metric_values(rows)
-    metric = _right_or_wrong(metrics, options.metric, source.label)
-    columns = _columns(rows, metric, source.label)
-    if metric is not None:
-        columns["correct"] = _boolean(metrics.pop(metric), metric, rows, source.label)
-    config = _results(source)
-    scores = {
-        n: (v if _higher(config, n) else [None if x is None else -x for x in v]) for n, v in metrics.items()
-    }
-    if scores:
-        fields = [pa.array(v, pa.float64()) for v in scores.values()]
-        names = [n if _higher(config, n) else f"negative_{n}" for n in scores]
-        columns["scores"] = pa.StructArray.from_arrays(fields, names)
-    table = pa.table({name: columns[name] for name in COLUMNS if name in columns})
-    predictions = Predictions(table, _provenance(source, config, chosen, metric))
-    check_unique(predictions, source.label)
-    return predictions
+    return runs
 
 
-def _filter(rows: Iterable[Mapping[str, Any]], wanted: str | None, label: str) -> str:
-    filters = list(dict.fromkeys(str(r.get("filter", "none")) for r in rows))
+def _filter_of(row: Fields) -> str:
+    return row.text("filter") or "none"
+
+
+def _run(runs: Sequence[Run], select: str | None, label: str) -> Run:
+    if select in ("first", "last"):
+        return runs[0 if select == "first" else -1]
+    if select is not None:
+        if select.isascii() and select.isdecimal() and 1 <= int(select[:9]) <= len(runs):
+            return runs[int(select[:9]) - 1]
+        raise InputError(f"{label}: holds {len(runs)} runs; --select takes 1 to {len(runs)}, first or last.")
+    if len(runs) == 1:
+        return runs[0]
+    again = runs[1][0]
+    doc = again.text("doc_id")
+    times = sum(r.text("doc_id") == doc and _filter_of(r) == _filter_of(again) for run in runs for r in run)
+    sizes = ", ".join(str(len(run)) for run in runs[:8])
+    raise InputError(
+        f"{again.place}: document {doc} occurs {times} times under the filter {_filter_of(again)!r}: several runs "
+        f"were appended to one file, {len(runs)} in all (of {sizes} rows). Choose one with --select last, --select "
+        "1 and so on."
+    )
+
+
+def _filter_and_metric(run: Run, options: ReadOptions, label: str) -> tuple[str, str | None]:
+    """Return the filter to read and the metric wanted, which may name its filter."""
+    filters = list(dict.fromkeys(_filter_of(r) for r in run))
+    wanted, metric = options.filter, options.metric
+    if metric is not None and "," in metric:
+        name, _, named = metric.rpartition(",")
+        if named in filters:
+            if wanted not in (None, named):
+                raise InputError(f"{label}: --metric {metric} and --filter {wanted} contradict each other.")
+            wanted, metric = named, name
     if wanted is not None:
         if wanted not in filters:
             raise InputError(f"{label}: there is no filter {wanted!r}. {did_you_mean(wanted, filters)}")
-        return wanted
+        return wanted, metric
     for name in (filters[0] if len(filters) == 1 else None, "none", "strict-match"):
         if name in filters:
-            return name
+            return name, metric
     raise InputError(f"{label}: holds several filters ({', '.join(filters)}); choose one with --filter.")
 
 
-def _check_single_run(rows: list[dict[str, Any]], label: str, chosen: str) -> None:
-    counts = Counter(value_text(r["doc_id"]) for r in rows)
-    doc, times = counts.most_common(1)[0]
-    if times > 1:
-        lines = [r["@line"] for r in rows if value_text(r["doc_id"]) == doc][:3]
-        raise InputError(
-            f"{label}: document {doc} occurs {times} times under the filter {chosen!r} (lines {lines}): "
-            f"several runs "
-            "were appended to one file. Keep one run, or log each into its own folder."
-        )
+def _metric_values(rows: Sequence[Fields | None]) -> dict[str, list[float | None]]:
+    """Return the values of every metric that is one number per document, by name."""
+    listed = [r.raw["metrics"] if r and isinstance(r.raw.get("metrics"), list) else [] for r in rows]
+    names = list(dict.fromkeys(n for metrics in listed for n in metrics if isinstance(n, str)))
+    found: dict[str, list[float | None]] = {}
+    for name in names:
+        values = [_number(r.raw.get(name)) if r else None for r in rows]
+        if any(v is not None for v in values):
+            found[name] = values
+    return found
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool | int | float):
+    if not isinstance(value, bool | int | float) or value != value:
+        return None
+    try:
         return float(value)
-    return None
+    except OverflowError:
+        return None
 
 
-def _metric_values(rows: list[dict[str, Any]]) -> dict[str, list[float | None]]:
-    """Return the values of every metric that is one number per document, by name."""
-    names = list(dict.fromkeys(n for r in rows for n in r.get("metrics", []) if isinstance(n, str)))
-    values = {n: [_number(r.get(n)) for r in rows] for n in names}
-    return {n: v for n, v in values.items() if any(x is not None and np.isfinite(x) for x in v)}
+def _read(source: Source, options: ReadOptions) -> Predictions:
+    run = _run(_load(source), options.select, source.label)
+    chosen, wanted = _filter_and_metric(run, options, source.label)
+    documents = [r for r in run if _filter_of(r) == chosen]
+    metrics = _metric_values(documents)
+    metric = choose_metric(
+        metrics, wanted, RIGHT_OR_WRONG, source.label, lambda n: _GRADED.search(n) is not None
+    )
+    results = _results(source)
+    delimiter = results.config.text("target_delimiter") or " "
+    verdicts = _verdicts(metrics[metric], metric, documents) if metric is not None else None
+    rows, told = build_rows(documents, verdicts, metric, delimiter)
+    scores = {n: v for n, v in metrics.items() if n != metric}
+    for name in dict.fromkeys(_filter_of(r) for r in run if _filter_of(r) != chosen):
+        by_document = {r.text("doc_id"): r for r in run if _filter_of(r) == name}
+        others = _metric_values([by_document.get(d.text("doc_id")) for d in documents])
+        scores.update({f"{n},{name}": v for n, v in others.items()})
+    for name, values in scores.items():
+        higher = results.higher(name.partition(",")[0])
+        for row, value in zip(rows, values, strict=True):
+            row.scores[name if higher else f"negative_{name}"] = value if higher or value is None else -value
+    provenance = results.provenance(source, chosen, metric, len(documents), told)
+    return assemble(rows, source.label, provenance, options, keep=("answer",) if told else ())
 
 
-def _right_or_wrong(metrics: Mapping[str, list[float | None]], wanted: str | None, label: str) -> str | None:
-    if wanted is not None:
-        if wanted not in metrics:
-            raise InputError(f"{label}: there is no metric {wanted!r}. {did_you_mean(wanted, metrics)}")
-        return wanted
-    binary = [n for n, v in metrics.items() if all(x in (0.0, 1.0, None) for x in v)]
-    for name in RIGHT_OR_WRONG:
-        if name in binary:
-            return name
-    return next((n for n in binary if not _GRADED.search(n)), None)
-
-
-def _boolean(values: list[float | None], metric: str, rows: list[dict[str, Any]], label: str) -> pa.Array:
+def _verdicts(values: Sequence[float | None], metric: str, rows: Sequence[Fields]) -> list[bool | None]:
     for row, value in zip(rows, values, strict=True):
         if value not in (0.0, 1.0, None):
             raise InputError(
-                f"{label}, line {row['@line']}: the metric {metric!r} is {value}, neither right (1) nor "
-                f"wrong (0)."
+                f"{row.place}: the metric {metric!r} is {value:g}, neither right (1) nor wrong (0)."
             )
-    return pa.array([None if v is None else v == 1.0 for v in values], pa.bool_())
+    return [None if v is None else v == 1.0 for v in values]
 
 
-def _arguments(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return (context, continuation or generation settings) per request, of the old and the new layout."""
-    arguments = row["arguments"]
-    if isinstance(arguments, dict):
-        arguments = [
-            [v.get("arg_0"), v.get("arg_1")] if isinstance(v, dict) else [v]
-            for _, v in sorted(arguments.items(), key=lambda kv: int(re.sub(r"\D", "", kv[0]) or 0))
-        ]
-    pairs = []
-    for argument in arguments if isinstance(arguments, list) else []:
-        values = list(argument) if isinstance(argument, list | tuple) else [argument]
-        pairs.append((values[0] if values else None, values[1] if len(values) > 1 else None))
-    return pairs
+class _Results:
+    """The settings of a run, from the results file beside the samples; empty where there is none."""
+
+    def __init__(self, document: Fields, task: str | None) -> None:
+        self.document = document
+        self.task = task
+        self.config = document.inner("configs").inner(task) if task else Fields({}, document.place)
+
+    def higher(self, metric: str) -> bool:
+        """Whether more of a metric is better; yes where the file does not tell."""
+        for entry in self.config.items("metric_list"):
+            if isinstance(entry, dict) and entry.get("metric") == metric:
+                return entry.get("higher_is_better", True) is not False
+        told = self.document.inner("higher_is_better")
+        return not self.task or told.inner(self.task).raw.get(metric) is not False
+
+    def provenance(
+        self, source: Source, chosen: str, metric: str | None, documents: int, told: bool
+    ) -> Provenance:
+        """Return where the rows come from."""
+        run = self.document.inner("config")
+        shots = self.config.raw.get("num_fewshot")
+        template = self.document.text("chat_template_sha")
+        asked = self.document.inner("n-samples").inner(self.task).whole("effective") if self.task else None
+        return Provenance(
+            model=self.document.text("model_name") or None,
+            task=self.task,
+            format="lm-eval",
+            metric=metric,
+            filter=chosen,
+            num_fewshot=shots if isinstance(shots, int) and abs(shots) < 2**31 else None,
+            chat_template=template or ("" if "chat_template" in self.document.raw else None),
+            harness_version=self.document.text("lm_eval_version"),
+            sources={source.path.name: source.sha256},
+            extra=extra(
+                random_seed=run.raw.get("random_seed"),
+                fewshot_seed=run.raw.get("fewshot_seed"),
+                samples=f"{documents} of {asked}" if asked and asked != documents else None,
+                answers=None if told else "unknown: the log-likelihoods contradict the metric",
+            ),
+        )
 
 
-def _log_likelihoods(row: Mapping[str, Any]) -> list[float] | None:
-    """Return the log-likelihood per option of a multiple-choice row, ``None`` for any other row."""
-    responses = row["filtered_resps"]
-    if not isinstance(responses, list) or len(responses) < 2:
-        return None
-    values: list[float] = []
-    for response in responses:
-        while isinstance(response, list) and len(response) == 1:
-            response = response[0]
-        if not isinstance(response, list) or len(response) != 2:
-            return None
-        try:
-            values.append(float(response[0]))
-        except (TypeError, ValueError):
-            return None
-    return values
-
-
-def _columns(rows: list[dict[str, Any]], metric: str | None, label: str) -> dict[str, Any]:
-    names = ("answer", "output", "prompt", "references", "choices", "choice_scores")
-    values: dict[str, list[Any]] = {n: [] for n in names}
-    for row in rows:
-        try:
-            cells = _cells(row, metric)
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            raise InputError(
-                f"{label}, line {row['@line']}: not a row this reader knows ({error})."
-            ) from error
-        for name in names:
-            values[name].append(cells.get(name))
-    ids = to_text(to_arrow([r["doc_id"] for r in rows]))
-    if ids.null_count:
-        raise InputError(f"{label}: a row has no doc_id.")
-    columns: dict[str, Any] = {"id": ids, "repeat": pa.array(np.zeros(len(rows), np.int32))}
-    for name in names:
-        if name == "answer" or any(v is not None for v in values[name]):
-            columns[name] = pa.array(values[name], COLUMNS[name][0])
-    for name, key in (("prompt_hash", "prompt_hash"), ("reference_hash", "target_hash")):
-        if all(isinstance(r.get(key), str) for r in rows):
-            columns[name] = pa.array([r[key] for r in rows], pa.string())
-    return columns
-
-
-def _cells(row: Mapping[str, Any], metric: str | None) -> dict[str, Any]:
-    pairs = _arguments(row)
-    likelihoods = _log_likelihoods(row)
-    cells: dict[str, Any] = {"prompt": value_text(pairs[0][0]) if pairs else None}
-    target = value_text(row["target"])
-    if likelihoods is None:
-        return {**cells, **_generated(row, target)}
-    options = [value_text(p[1]) or "" for p in pairs]
-    if len(options) != len(likelihoods):
-        raise ValueError(f"{len(options)} requests but {len(likelihoods)} responses")
-    if "acc_mutual_info" in row.get("metrics", []) and len(options) % 2 == 0:
-        # The second half of the requests scores the options without their context.
-        options, likelihoods = options[: len(options) // 2], likelihoods[: len(likelihoods) // 2]
-    choices = [o.removeprefix(" ") for o in options]
-    weights = [max(1, len(c)) for c in choices] if metric == "acc_norm" else [1] * len(choices)
-    chosen = int(np.argmax(np.array(likelihoods) / weights))
-    distinct = len(set(choices)) == len(choices)
-    if not distinct:  # The options differ in their contexts (as in WinoGrande): the number is the identity.
-        choices = [str(i) for i in range(len(choices))]
-    gold = int(target) if target is not None and target.isdigit() and int(target) < len(choices) else None
-    references = None if target is None else [choices[gold] if gold is not None else target.removeprefix(" ")]
-    cells.update(answer=choices[chosen], choices=choices, choice_scores=likelihoods, references=references)
-    return cells
-
-
-def _generated(row: Mapping[str, Any], target: str | None) -> dict[str, Any]:
-    filtered = row["filtered_resps"]
-    answer = filtered[0] if isinstance(filtered, list) and filtered else filtered
-    if isinstance(answer, list):
-        answer = answer[0] if answer else None
-    output: Any = row.get("resps")
-    while isinstance(output, list):
-        output = output[0] if output else None
-    text = value_text(answer)
-    whole = value_text(output)
-    # The harness writes this word where its filter found no answer.
-    found = None if text == "[invalid]" else text
-    raw = row["target"]
-    references = (
-        [value_text(t) for t in raw] if isinstance(raw, list) else None if target is None else [target]
-    )
-    return {"answer": found, "output": None if whole == text else whole, "references": references}
-
-
-def _results(source: Source) -> dict[str, Any]:
-    """Return the settings of the run from the results file beside the samples; empty where there is none."""
+def _results(source: Source) -> _Results:
     match = _NAME.search(source.stem)
     folder = source.path.parent
-    names = [folder / f"results_{match['time']}.json"] if match else []
-    found = [p for p in names if p.is_file()] or sorted(folder.glob("results_*.json"))
-    if len(found) != 1:
-        return {}
-    try:
-        document = json.loads(found[0].read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{found[0]}: the results file beside the samples is broken ({error}).") from error
+    if match:
+        names = [folder / f"results_{match['time']}.json"]
+        names = [path for path in names if path.is_file()]
+    else:
+        names = sorted(folder.glob("results_*.json"))
     task = match["task"] if match else None
-    configs = document.get("configs") if isinstance(document, dict) else None
-    if not isinstance(configs, dict):
-        return {}
-    return {"document": document, "task": task, "config": configs.get(task) or {}}
+    if len(names) != 1 or not names[0].stat().st_size:
+        return _Results(Fields({}, source.label), task)
+    return _Results(Fields(json_document(find_source(names[0])), str(names[0])), task)
 
 
-def _higher(results: Mapping[str, Any], metric: str) -> bool:
-    for entry in (results.get("config") or {}).get("metric_list") or []:
-        if isinstance(entry, dict) and entry.get("metric") == metric:
-            return entry.get("higher_is_better", True) is not False
-    return True
-
-
-def _provenance(source: Source, results: Mapping[str, Any], chosen: str, metric: str | None) -> Provenance:
-    match = _NAME.search(source.stem)
-    document: Mapping[str, Any] = results.get("document") or {}
-    config: Mapping[str, Any] = results.get("config") or {}
-    run = document.get("config") if isinstance(document.get("config"), dict) else {}
-    shots = config.get("num_fewshot")
-    template = document.get("chat_template_sha") or ("" if "chat_template" in document else None)
-    seeds = {k: str(run[k]) for k in ("random_seed", "fewshot_seed") if run and run.get(k) is not None}
-    model = document.get("model_name") or None
-    version = document.get("lm_eval_version")
-    return Provenance(
-        model=value_text(model),
-        task=match["task"] if match else None,
-        format="lm-eval",
-        metric=metric,
-        filter=chosen,
-        num_fewshot=shots if isinstance(shots, int) else None,
-        chat_template=value_text(template),
-        harness_version=value_text(version),
-        sources={Path(source.path).name: source.sha256},
-        extra=seeds,
-    )
+def _choices(source: Source) -> dict[str, list[str]]:
+    runs = _load(source)
+    filters: Mapping[str, None] = dict.fromkeys(_filter_of(r) for run in runs for r in run)
+    found = {"--filter": list(filters), "--metric": list(_metric_values([r for run in runs for r in run]))}
+    if len(runs) > 1:
+        found["--select"] = [str(n) for n in range(1, len(runs) + 1)]
+    return found
 
 
 READER = Reader(
-    "lm-eval", "lm-evaluation-harness samples_*.jsonl, with results_*.json beside it", _detect, _read
+    "lm-eval",
+    "lm-evaluation-harness samples_*.jsonl beside results_*.json, or the folder of a run",
+    _detect,
+    _read,
+    _parts,
+    _choices,
 )

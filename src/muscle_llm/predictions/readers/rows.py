@@ -11,17 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, did_you_mean
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.mapping import look_up
 from muscle_llm.predictions.raw import json_paths, unknown_column
-from muscle_llm.predictions.readers.base import ReadOptions
+from muscle_llm.predictions.readers.base import ADDABLE, ReadOptions
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
 
-__all__ = ["ADDABLE", "Row", "assemble", "choose_metric", "extra"]
-
-# Roles that --map can add to a log whose own format tells everything else.
-ADDABLE = ("slice", "cluster", "prompt", "score")
+__all__ = ["Row", "assemble", "choose_metric", "extra"]
 
 
 @dataclass(slots=True)
@@ -58,7 +55,13 @@ _ALL_OR_NONE = ("prompt_hash", "reference_hash", "cluster")
 
 
 def assemble(
-    rows: Sequence[Row], label: str, provenance: Provenance, options: ReadOptions, *, twice: str = ""
+    rows: Sequence[Row],
+    label: str,
+    provenance: Provenance,
+    options: ReadOptions,
+    *,
+    keep: Sequence[str] = (),
+    twice: str = "",
 ) -> Predictions:
     """Return the predictions made of ``rows``; columns that no row knows are left out.
 
@@ -69,6 +72,7 @@ def assemble(
         label: how messages name the file.
         provenance: where the rows come from.
         options: what the user said; of ``--map`` only slices, clusters, scores and the prompt can be added.
+        keep: columns to keep even where every value is null.
         twice: what to do when an (id, repeat) occurs twice, as the end of the message.
 
     Raises:
@@ -87,7 +91,7 @@ def assemble(
             continue
         values = [getattr(r, name) for r in rows]
         known = all if name in _ALL_OR_NONE else any
-        if known(v is not None for v in values):
+        if name in keep or known(v is not None for v in values):
             columns[name] = pa.array(values, COLUMNS[name][0])
     scores, left_out = _scores(rows)
     if scores:
@@ -200,8 +204,6 @@ def choose_metric(
         >>> choose_metric({"f1": [0.5, 1.0], "em": [0.0, 1.0]}, None, ("em",), "log.json")
         'em'
     """
-    from muscle_llm.errors import did_you_mean
-
     if wanted is not None:
         if wanted not in values:
             raise InputError(f"{label}: there is no metric {wanted!r}. {did_you_mean(wanted, values)}")

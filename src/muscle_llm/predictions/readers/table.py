@@ -16,7 +16,7 @@ from muscle_llm.errors import InputError
 from muscle_llm.predictions.build import build
 from muscle_llm.predictions.mapping import auto_map
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
-from muscle_llm.predictions.readers.base import Reader, ReadOptions
+from muscle_llm.predictions.readers.base import ADDABLE, Reader, ReadOptions
 from muscle_llm.predictions.schema import Predictions, Provenance
 from muscle_llm.predictions.source import Source
 
@@ -278,7 +278,9 @@ def _detect(source: Source) -> bool:
 
 def _read(source: Source, options: ReadOptions) -> Predictions:
     raw = open_rows(source)
-    roles = dict(options.columns) or auto_map(raw.columns())
+    roles = dict(options.columns)
+    if all(role.partition(".")[0] in ADDABLE for role in roles):
+        roles = {**auto_map(raw.columns()), **roles}
     provenance = Provenance(
         format="table",
         sources={source.path.name: source.sha256},
