@@ -1,4 +1,4 @@
-"""The tokenizer of the demo's bases: byte-level BPE in which every digit is a token of its own."""
+"""A small tokenizer for tiny bases: byte-level BPE in which every digit is a token of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+
+from muscle_llm.errors import ConfigError, InputError
 
 __all__ = ["END", "PAD", "special_id", "train_tokenizer"]
 
@@ -26,7 +28,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
         The tokenizer, padding on the left as generation needs it.
 
     Raises:
-        ValueError: ``vocabulary`` is below 258.
+        ConfigError: ``vocabulary`` is below 258.
 
     Example:
         >>> tokenizer = train_tokenizer(["Mia has 12 apples."] * 4, 300)
@@ -40,7 +42,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     """
     smallest = 256 + 2
     if vocabulary < smallest:
-        raise ValueError(f"A byte-level vocabulary needs at least {smallest} tokens; got {vocabulary}.")
+        raise ConfigError(f"a byte-level vocabulary needs at least {smallest} tokens; got {vocabulary}.")
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -67,7 +69,7 @@ def special_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     """Return the id of a special token.
 
     Raises:
-        ValueError: the tokenizer does not have it, so it is not one that :func:`train_tokenizer` made.
+        InputError: the tokenizer does not have it, so it is not one that :func:`train_tokenizer` made.
 
     Example:
         >>> special_id(train_tokenizer(["a"], 258), PAD)
@@ -75,5 +77,5 @@ def special_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
     """
     known = tokenizer.get_vocab()
     if token not in known:
-        raise ValueError(f"The tokenizer has no token {token}; use one that this package trained.")
+        raise InputError(f"the tokenizer has no token {token}; use one that this package trained.")
     return known[token]

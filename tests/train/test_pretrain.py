@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from itertools import islice
 
 import pytest
 
@@ -13,31 +11,26 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from click.testing import CliRunner  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
-from muscle_llm.demo import pretrain as pretraining  # noqa: E402
-from muscle_llm.demo.pretrain import PretrainSettings, main, pretrain, token_blocks  # noqa: E402
-from muscle_llm.demo.tokenizer import END, PAD, special_id, train_tokenizer  # noqa: E402
-from muscle_llm.demo.world import MIXES, pretraining_text  # noqa: E402
 from muscle_llm.errors import ConfigError, InputError  # noqa: E402
-
-TINY = PretrainSettings(
-    tokens=4000,
-    hidden=16,
-    feedforward=16,
-    layers=1,
-    heads=2,
-    vocabulary=300,
-    steps=6,
-    batch_size=2,
-    length=24,
+from muscle_llm.train import pretrain as pretraining  # noqa: E402
+from muscle_llm.train.pretrain import (  # noqa: E402
+    PretrainSettings,
+    file_texts,
+    pretrain,
+    pretrain_base,
+    token_blocks,
 )
+from muscle_llm.train.tokenizer import END, PAD, special_id, train_tokenizer  # noqa: E402
+
+TINY = PretrainSettings(hidden=16, feedforward=16, layers=1, heads=2, steps=6, batch_size=2, length=24)
+TEXT = [f"Mia has {i} apples and Bo has {i * 7 % 90}." for i in range(90)]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer(islice(pretraining_text(0, MIXES["old"]), 500), 400)
+    return train_tokenizer(TEXT, 300)
 
 
 @pytest.mark.parametrize(
@@ -69,10 +62,9 @@ def test_blocks_join_documents_with_the_end_token(tokenizer) -> None:
         token_blocks(iter(["ab"]), tokenizer, 100, 96)
 
 
-def test_an_interrupted_run_ends_like_a_whole_one(tmp_path, monkeypatch) -> None:
+def test_an_interrupted_run_ends_like_a_whole_one(tokenizer, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(pretraining, "_CHECKPOINT_EVERY", 4)
-    monkeypatch.setattr(pretraining, "_TOKENIZER_TEXTS", 200)
-    pretrain(TINY, tmp_path / "whole")
+    pretrain(iter(TEXT), tokenizer, TINY, tmp_path / "whole")
     real, seen = pretraining._learning_rate, []
 
     def stop_at_five(settings, step):
@@ -83,9 +75,9 @@ def test_an_interrupted_run_ends_like_a_whole_one(tmp_path, monkeypatch) -> None
 
     monkeypatch.setattr(pretraining, "_learning_rate", stop_at_five)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(TINY, tmp_path / "cut")
+        pretrain(iter(TEXT), tokenizer, TINY, tmp_path / "cut")
     assert not (tmp_path / "cut").exists()
-    pretrain(TINY, tmp_path / "cut")
+    pretrain(iter(TEXT), tokenizer, TINY, tmp_path / "cut")
     whole, cut = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "cut"))
     assert whole.keys() == cut.keys()
     for name, tensor in whole.items():
@@ -102,37 +94,53 @@ def test_batches_go_through_all_text_before_any_twice() -> None:
     assert later == seen[15:]
 
 
-def test_the_command_makes_a_base_from_files_with_a_shared_tokenizer(tmp_path) -> None:
+def test_bases_from_files_share_a_tokenizer_made_from_the_same_corpus(tmp_path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     (tmp_path / "book.txt").write_text("A fox ran.\n\nIt found 12 nuts.\n\n" * 40, encoding="utf-8")
-    shape = "--hidden 16 --feedforward 16 --layers 1 --heads 2 --vocabulary 280"
-    run = "--steps 2 --batch-size 2 --length 16"
-    command = ["--corpus", str(tmp_path / "book.txt"), *shape.split(), *run.split()]
-    first = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "a")])
-    assert first.exit_code == 0, first.output
-    shared = ["--tokenizer", str(tmp_path / "a"), "--seed", "2", "--precision", "float16"]
-    second = CliRunner().invoke(main, [*command, *shared, "--out", str(tmp_path / "b")])
-    assert second.exit_code == 0, second.output
-    assert (tmp_path / "a" / "tokenizer.json").read_bytes() == (
-        tmp_path / "b" / "tokenizer.json"
-    ).read_bytes()
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "b", dtype=torch.float32)
-    words = AutoTokenizer.from_pretrained(tmp_path / "b")
-    assert model.config.pad_token_id == words.pad_token_id
-    assert json.loads((tmp_path / "b" / "pretraining.json").read_text())["settings"]["seed"] == 2
+    (tmp_path / "other.txt").write_text("A hen sat on 3 eggs.\n\n" * 40, encoding="utf-8")
+    book, other = [tmp_path / "book.txt"], [tmp_path / "other.txt"]
+    size = {
+        "steps": 2,
+        "layers": 1,
+        "sequence_length": 16,
+        "batch_size": 2,
+        "vocabulary": 280,
+        "progress": False,
+    }
+    pretrain_base(book, tmp_path / "a", hidden=16, seed=1, **size)
+    pretrain_base(other, tmp_path / "b", hidden=24, seed=2, tokenizer_corpus=book, **size)
+    words = [(tmp_path / name / "tokenizer.json").read_bytes() for name in "ab"]
+    assert words[0] == words[1]
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "b", use_safetensors=True)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "b")
+    assert model.config.hidden_size == 24
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert model.config.eos_token_id == tokenizer.eos_token_id
 
 
-def test_unusable_input_is_one_sentence(tmp_path) -> None:
+def test_paragraphs_of_files_and_folders(tmp_path) -> None:
+    (tmp_path / "b.md").write_text("three", encoding="utf-8")
+    (tmp_path / "a.txt").write_text("one\n\n\n\ntwo\n", encoding="utf-8")
+    (tmp_path / "c.bin").write_bytes(b"\xff")
+    assert list(file_texts([tmp_path])) == ["one", "two", "three"]
+    assert list(file_texts([tmp_path / "b.md"])) == ["three"]
     with pytest.raises(InputError, match=r"missing\.txt"):
-        pretrain(replace(TINY, corpus=(str(tmp_path / "missing.txt"),)), tmp_path / "x")
-    with pytest.raises(InputError, match=r"tokenizer\.json"):
-        pretrain(TINY, tmp_path / "x", tokenizer=str(tmp_path))
-    with pytest.raises(ConfigError, match="mix"):
-        pretrain(replace(TINY, mix="middle"), tmp_path / "x")
-    with pytest.raises(ConfigError, match="heads"):
-        pretrain(replace(TINY, heads=3), tmp_path / "x")
-    result = CliRunner().invoke(main, ["--corpus", str(tmp_path / "missing"), "--out", str(tmp_path / "x")])
-    assert result.exit_code == 2
-    assert "does not exist" in result.output
-    assert not list(tmp_path.iterdir())
+        list(file_texts([tmp_path / "missing.txt"]))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no \.txt"):
+        list(file_texts([tmp_path / "empty"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [({"heads": 3}, "heads"), ({"steps": 0}, "steps"), ({"learning_rate": 0.0}, "learning_rate")],
+)
+def test_settings_out_of_range_are_refused(change, word) -> None:
+    with pytest.raises(ConfigError, match=word):
+        replace(TINY, **change)
+
+
+def test_a_vocabulary_smaller_than_the_bytes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="258"):
+        train_tokenizer(["a"], 200)
