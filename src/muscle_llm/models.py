@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
@@ -22,8 +22,8 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.pytorch_utils import Conv1D
-from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
 from muscle_llm.errors import AdapterError, InputError
 from muscle_llm.files import atomic_path, sha256_file
@@ -109,7 +109,7 @@ def load_base(
         ) from error
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.to(device).eval()
+    return cast("Any", model).to(device).eval()
 
 
 def load_adapted(base: PreTrainedModel, adapters: Mapping[str, str | Path]) -> PeftModel:
@@ -178,18 +178,20 @@ def check_adapter(path: str | Path, base: str | Path | PreTrainedModel) -> None:
     """
     folder = Path(path)
     config = _read_adapter_config(folder)
-    base_name = base.name_or_path if isinstance(base, PreTrainedModel) else str(base)
+    base_name = str(base.name_or_path if isinstance(base, PreTrainedModel) else base)
     trained_on = str(config.get("base_model_name_or_path") or "an unnamed base")
     fix = f"Give the base it was trained on ('{trained_on}'), or train an adapter on this base."
     problem = _shape_mismatch(folder, base)
     if problem is not None:
-        raise AdapterError(f"{folder}: this adapter belongs to another base than '{base_name}': {problem} {fix}")
+        raise AdapterError(
+            f"{folder}: this adapter belongs to another base than '{base_name}': {problem} {fix}"
+        )
     recorded = _recorded_fingerprint(folder)
     found = base_fingerprint(base_name) if recorded is not None else None
     if recorded is not None and found is not None and recorded != found:
         raise AdapterError(
-            f"{folder}: this adapter belongs to another base than '{base_name}': the shapes fit, but the weights "
-            f"are not those it was trained on. {fix}"
+            f"{folder}: this adapter belongs to another base than '{base_name}': the shapes fit, but the "
+            f"weights are not those it was trained on. {fix}"
         )
 
 
@@ -268,7 +270,9 @@ def _read_adapter_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AdapterError(f"{folder / ADAPTER_CONFIG}: not valid JSON ({_first_line(error)}) {fix}") from error
+        raise AdapterError(
+            f"{folder / ADAPTER_CONFIG}: not valid JSON ({_first_line(error)}) {fix}"
+        ) from error
     if not isinstance(config, dict):
         raise AdapterError(f"{folder / ADAPTER_CONFIG}: not a JSON object. {fix}")
     return config
@@ -298,7 +302,9 @@ def _layer_shapes(base: str | Path | PreTrainedModel) -> dict[str, tuple[int, in
         weight = getattr(module, "weight", None)
         if isinstance(weight, torch.Tensor) and weight.dim() == 2:
             rows, columns = weight.shape
-            shapes[name.removesuffix(".base_layer")] = (columns, rows) if isinstance(module, Conv1D) else (rows, columns)
+            shapes[name.removesuffix(".base_layer")] = (
+                (columns, rows) if isinstance(module, Conv1D) else (rows, columns)
+            )
     return shapes
 
 

@@ -81,7 +81,9 @@ def reference_loss(student_BTV, old_BTV, new_BTV, targets_BT, mask_BT, temperatu
 def ragged(seed, lengths, V, scale=3.0):
     generator = torch.Generator().manual_seed(seed)
     T = max(lengths)
-    logits = [torch.randn(len(lengths), T, V, generator=generator, dtype=torch.float64) * scale for _ in range(3)]
+    logits = [
+        torch.randn(len(lengths), T, V, generator=generator, dtype=torch.float64) * scale for _ in range(3)
+    ]
     targets_BT = torch.randint(0, V, (len(lengths), T), generator=generator)
     for b, length in enumerate(lengths):
         targets_BT[b, length:] = IGNORED
@@ -115,7 +117,7 @@ def test_value_and_gradient_equal_the_float64_reference(mask, seed, lengths, V, 
     loss.backward()
 
     assert parts.loss.item() == pytest.approx(loss.item(), rel=1e-5, abs=1e-6)
-    # The gradient is a difference of probabilities of order 1: below a few float32 ulps of those, nothing is left.
+    # The gradient is a difference of probabilities of order 1: below a few of their ulps nothing is left.
     scale = exact.grad.norm().item()
     assert (student.grad.double() - exact.grad).norm().item() <= 1e-5 * scale + 5e-7
     assert parts.tokens.item() == sum(lengths)
@@ -172,7 +174,12 @@ def test_masked_equals_filtered(mask):
     if mask != "sequence_likelihood":  # the one mask that is not a matter of each token alone
         keep = ~padding
         flat = compatibility_loss(
-            student[keep][None], old[keep][None], new[keep][None], targets_BT[keep][None], mask=mask, ce_weight=0.2
+            student[keep][None],
+            old[keep][None],
+            new[keep][None],
+            targets_BT[keep][None],
+            mask=mask,
+            ce_weight=0.2,
         )
         assert flat.loss.item() == pytest.approx(before.loss.item(), rel=1e-6)
 
@@ -208,7 +215,9 @@ def test_a_batch_without_targets_has_loss_zero():
 def test_token_count_replaces_the_mean():
     (student, old, new), targets_BT = ragged(6, [4, 2], 6)
     mean = compatibility_loss(student, old, new, targets_BT).loss.item()
-    assert compatibility_loss(student, old, new, targets_BT, token_count=60).loss.item() == pytest.approx(mean / 10)
+    assert compatibility_loss(student, old, new, targets_BT, token_count=60).loss.item() == pytest.approx(
+        mean / 10
+    )
 
 
 def test_half_precision_is_computed_in_float32():

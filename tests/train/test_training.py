@@ -68,7 +68,12 @@ def compat_trainer(tiny_base, tiny_base_2, adapters, examples, folder, training,
 
 def test_a_task_adapter_learns_and_keeps_its_best_epoch(tiny_base, examples, short, lora, tmp_path):
     result = train_task_adapter(
-        base=tiny_base, examples=examples, output_dir=tmp_path / "a", lora=lora, training=short, progress=False
+        base=tiny_base,
+        examples=examples,
+        output_dir=tmp_path / "a",
+        lora=lora,
+        training=short,
+        progress=False,
     )
     assert result.steps == 8  # 32 rows, batches of 4, 2 accumulated, 2 epochs
     assert len(result.eval_losses) == 2
@@ -222,7 +227,9 @@ def test_a_compatibility_adapter_is_an_ordinary_adapter(
     with torch.no_grad():
         z = {n: m(input_ids=batch["input_ids"]).logits for n, m in (("c", loaded), ("o", old), ("n", new))}
     targets_BT = next_token_targets(batch["labels"])
-    distance = [compatibility_loss(z[s], z["o"], z["n"], targets_BT, mask="old_only").loss for s in ("n", "c")]
+    distance = [
+        compatibility_loss(z[s], z["o"], z["n"], targets_BT, mask="old_only").loss for s in ("n", "c")
+    ]
     assert distance[1] < 0.8 * distance[0]
 
 
@@ -237,7 +244,9 @@ def test_the_saved_adapter_gives_the_trained_model_s_logits(
         assert torch.allclose(loaded(IDS).logits, trainer.model.eval()(IDS).logits, atol=1e-5)
 
 
-def test_accumulation_is_the_same_as_a_larger_batch(tiny_base, tiny_base_2, adapters, examples, short, tmp_path):
+def test_accumulation_is_the_same_as_a_larger_batch(
+    tiny_base, tiny_base_2, adapters, examples, short, tmp_path
+):
     """Ragged batches: the mean is over all accumulated tokens, not a mean of means."""
     settings = replace(short, max_steps=2, group_by_length=False, validation_share=0.0, warmup_steps=0)
     for name, batch, accumulate in (("8x1", 8, 1), ("1x8", 1, 8)):
@@ -255,7 +264,7 @@ def test_accumulation_is_the_same_as_a_larger_batch(tiny_base, tiny_base_2, adap
         assert (one[key] - other[key]).norm() <= 2e-2 * (one[key] - start[key]).norm() + 1e-7, key
 
 
-@pytest.mark.parametrize("killed_at", [1, 5, 7])
+@pytest.mark.parametrize("killed_at", [1, 6])
 def test_a_killed_training_ends_with_the_same_weights(
     killed_at, tiny_base, tiny_base_2, adapters, examples, short, tmp_path, monkeypatch
 ):
@@ -288,7 +297,13 @@ def test_an_unfinished_training_of_other_settings_is_not_continued(
 ):
     def start(seed):
         train_task_adapter(
-            base=tiny_base, examples=examples, output_dir=tmp_path, lora=lora, training=short, seed=seed, progress=False
+            base=tiny_base,
+            examples=examples,
+            output_dir=tmp_path,
+            lora=lora,
+            training=short,
+            seed=seed,
+            progress=False,
         )
 
     from muscle_llm.train.trainer import AdapterTrainer
@@ -300,7 +315,7 @@ def test_an_unfinished_training_of_other_settings_is_not_continued(
         patch.setattr(AdapterTrainer, "compute_loss", killed)
         with pytest.raises(KeyboardInterrupt):
             start(seed=0)
-    with pytest.raises(RunError, match="unfinished training is here that differs in: data, seed"):
+    with pytest.raises(RunError, match="unfinished training is here that differs in: seed"):
         start(seed=1)
     # a checkpoint cut off by a kill is not used
     (tmp_path / "checkpoints" / "checkpoint-4").mkdir()
@@ -364,10 +379,8 @@ def test_other_tokenizers_are_refused(tiny_base, tiny_base_2, adapters, examples
 
 
 def test_the_merged_forward_is_the_usual_one(tiny_base, adapters):
-    plain = peft.PeftModel.from_pretrained(load_base(tiny_base), str(adapters[0]), is_trainable=True)
-    merged = peft.PeftModel.from_pretrained(load_base(tiny_base), str(adapters[0]), is_trainable=True)
-    count = use_merged_forward(merged)
-    assert count == 0  # rank 4 on width 32 is too narrow to pay
+    narrow = peft.PeftModel.from_pretrained(load_base(tiny_base), str(adapters[0]), is_trainable=True)
+    assert use_merged_forward(narrow) == 4  # of 14: rank 4 pays for the keys and values (16 wide) alone
     wide = peft.LoraConfig(r=32, lora_alpha=64, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
     torch.manual_seed(0)
     plain = peft.get_peft_model(load_base(tiny_base), wide)

@@ -108,9 +108,7 @@ def cross_entropy(student_NV: Tensor, targets_N: Tensor) -> Tensor:
     return functional.cross_entropy(at_least_float32(student_NV), targets_N, reduction="none")
 
 
-def gather_facts(
-    needs: tuple[str, ...], student_BTV: Tensor, old_BTV: Tensor, targets_BT: Tensor
-) -> Facts:
+def gather_facts(needs: tuple[str, ...], student_BTV: Tensor, old_BTV: Tensor, targets_BT: Tensor) -> Facts:
     """Compute what a mask looks at, from logits.
 
     Args:
@@ -150,7 +148,8 @@ def compatibility_loss(
     """Distil from the old model where the mask says so, from the new one elsewhere.
 
     Formula: L = (1-w) mean_i [ m_i KL(old_i || student_i) + (1-m_i) KL(new_i || student_i) ] + w mean_i CE_i,
-    over the positions i that have a target; the KLs at temperature T, without a factor T^2; w = 1 - lambda of eq. 5
+    over the positions i that have a target; the KLs at temperature T, without a factor T^2;
+    w = 1 - lambda of eq. 5
 
     The mask is a choice, not a function to learn from: no gradient flows through it.
 

@@ -147,8 +147,8 @@ def token_likelihood(facts: Facts) -> Tensor:
         bool (B, T).
 
     Example:
-        >>> p = torch.tensor([[-1.0, -1.0]])
-        >>> token_likelihood(Facts(torch.tensor([[3, 4]]), student_logp_BT=p, old_logp_BT=p + torch.tensor([1, -1])))
+        >>> student, old = torch.tensor([[-1.0, -1.0]]), torch.tensor([[0.0, -2.0]])
+        >>> token_likelihood(Facts(torch.tensor([[3, 4]]), student_logp_BT=student, old_logp_BT=old))
         tensor([[ True, False]])
 
     Source: paper, eq. 2.

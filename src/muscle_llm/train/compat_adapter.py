@@ -110,7 +110,7 @@ class CompatTrainer(AdapterTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Return eq. 1 (eq. 5 with cross-entropy) summed over this batch, divided by the accumulated tokens."""
+        """Return eq. 1 (eq. 5 with cross-entropy) summed over this batch, over the accumulated tokens."""
         old_BTV, new_BTV = self.teacher_logits(model, inputs["input_ids"])
         student_BTV = model(input_ids=inputs["input_ids"]).logits
         targets_BT = next_token_targets(inputs["labels"])
@@ -122,7 +122,9 @@ class CompatTrainer(AdapterTrainer):
             mask=self.mask,
             temperature=self.temperature,
             ce_weight=self.ce_weight,
-            token_count=None if num_items_in_batch is None else self.token_count(targets_BT, num_items_in_batch),
+            token_count=None
+            if num_items_in_batch is None
+            else self.token_count(targets_BT, num_items_in_batch),
         )
         self.note(
             tokens=parts.tokens, old_share=parts.old_tokens, old_kl=parts.old_kl_sum, new_kl=parts.new_kl_sum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -200,7 +201,7 @@ class LengthGroupedBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size)
+        return math.ceil(len(self.lengths) / self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
@@ -227,7 +228,8 @@ def collate(rows: Sequence[TokenRow], pad_token: int = 0) -> dict[str, Tensor]:
         pad_token: fills ``input_ids``; any valid id does.
 
     Returns:
-        ``input_ids`` int (B, T), ``labels`` int (B, T) in place (not shifted) and ``row`` int (B,), the rows' indices.
+        ``input_ids`` int (B, T), ``labels`` int (B, T) in place (not shifted) and ``row`` int (B,), the
+        rows' indices.
 
     Example:
         >>> batch = collate([TokenRow(7, (4, 5, 6), 0), TokenRow(8, (4, 5), 0)])

@@ -1,7 +1,7 @@
 """A faster forward pass for adapters that are wide compared with their layers.
 
-LoRA computes ``x W' + s (x A') B'``: two extra products over all tokens, and five more going back. Forming the
-sum ``W + s B A`` first costs one small product without tokens, and then a layer costs what it costs in
+LoRA computes ``x W' + s (x A') B'``: two extra products over all tokens, and five more going back. Forming
+the sum ``W + s B A`` first costs one small product without tokens, and then a layer costs what it costs in
 full fine-tuning. In units of one pass of the tokens through W, with rho = r (in + out) / (in out),
 a training step takes 2 + 3 rho the usual way and 3 this way, so this pays above rho = 1/3: for small models
 and the paper's wide adapters, not for a 7B model. Values agree to rounding.
@@ -58,13 +58,20 @@ def _qualifies(layer: LoraLinear) -> bool:
     )
 
 
-def _forward(layer: LoraLinear, usual: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _forward(layer: Any, usual: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Compute the layer with its one active adapter merged; anything else goes the usual way."""
     names = layer.active_adapters
-    if args or kwargs or layer.disable_adapters or layer.merged or len(names) != 1 or names[0] not in layer.lora_A:
+    if (
+        args
+        or kwargs
+        or layer.disable_adapters
+        or layer.merged
+        or len(names) != 1
+        or names[0] not in layer.lora_A
+    ):
         return usual(x, *args, **kwargs)
     name = names[0]
-    base: Any = layer.base_layer
+    base = layer.base_layer
     down, up = layer.lora_A[name].weight, layer.lora_B[name].weight
     weight = torch.addmm(base.weight, up, down, alpha=layer.scaling[name])
     return functional.linear(x, weight, base.bias)

@@ -26,7 +26,7 @@ _SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class ProgressBar(TrainerCallback):
-    """Show steps, loss, validation and, for a compatibility adapter, the share of tokens following the old model.
+    """Show steps, loss, validation and the share of tokens that follow the old model.
 
     Args:
         trainer: whose sums are shown.
@@ -53,7 +53,9 @@ class ProgressBar(TrainerCallback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.task = self.bar.add_task(self.title, total=state.max_steps, completed=state.global_step, figures="")
+        self.task = self.bar.add_task(
+            self.title, total=state.max_steps, completed=state.global_step, figures=""
+        )
         self.bar.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -58,7 +58,7 @@ def run_training(
     title: str,
     progress: bool,
 ) -> TrainResult:
-    """Train, from the last checkpoint where there is one, and leave the adapter and its record in ``output_dir``.
+    """Train, from the last checkpoint if there is one; leave the adapter and its record in ``output_dir``.
 
     Args:
         trainer: ready to train; its checkpoints go to ``output_dir/checkpoints``.
@@ -91,7 +91,9 @@ def run_training(
     trainer.step_sums_to_counters()
     best = trainer.state.best_model_checkpoint
     if best is None:
-        save_adapter(cast("PeftModel", trainer.model), trainer.adapter_name, output_dir, base_name=trainer.base_name)
+        save_adapter(
+            cast("PeftModel", trainer.model), trainer.adapter_name, output_dir, base_name=trainer.base_name
+        )
     else:
         for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
             with atomic_path(output_dir / name) as temporary:
@@ -155,8 +157,8 @@ def _check_same_run(checkpoints: Path, whole: Mapping[str, Any]) -> None:
         changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
         if changed:
             raise RunError(
-                f"{checkpoints.parent}: an unfinished training is here that differs in: {', '.join(changed)}. "
-                f"Delete the folder '{checkpoints}' to begin anew, or choose another output folder."
+                f"{checkpoints.parent}: an unfinished training is here that differs in: {', '.join(changed)}."
+                f" Delete the folder '{checkpoints}' to begin anew, or choose another output folder."
             )
         return
     if checkpoints.exists():

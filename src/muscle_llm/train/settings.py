@@ -124,7 +124,8 @@ class TrainSettings:
         _not_negative(self, "warmup_steps", "weight_decay", "max_grad_norm")
         if not 0 <= self.validation_share < 1:
             raise ConfigError(
-                f"TrainSettings.validation_share must be 0 or more and below 1, not {self.validation_share!r}."
+                "TrainSettings.validation_share must be 0 or more and below 1, "
+                f"not {self.validation_share!r}."
             )
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -153,7 +154,10 @@ class TrainResult:
         best_epoch: the epoch kept, counted from 1; None without validation.
 
     Example:
-        >>> TrainResult(Path("a"), steps=2, tokens=9, seconds=0.5, eval_losses=(2.0, 1.5), best_epoch=2).best_epoch
+        >>> result = TrainResult(
+        ...     Path("a"), steps=2, tokens=9, seconds=0.5, eval_losses=(2.0, 1.5), best_epoch=2
+        ... )
+        >>> result.best_epoch
         2
     """
 

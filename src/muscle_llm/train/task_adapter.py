@@ -41,7 +41,9 @@ def linear_layers(model: PreTrainedModel) -> list[str]:
 def new_adapter_config(model: PreTrainedModel, lora: LoraSettings) -> LoraConfig:
     """Say the shape of a new adapter in peft's words."""
     named = lora.target_modules
-    targets = linear_layers(model) if named == "all-linear" else [named] if isinstance(named, str) else list(named)
+    targets = (
+        linear_layers(model) if named == "all-linear" else [named] if isinstance(named, str) else list(named)
+    )
     return LoraConfig(
         r=lora.rank,
         lora_alpha=int(lora.alpha) if float(lora.alpha).is_integer() else lora.alpha,  # type: ignore[arg-type]
@@ -99,7 +101,9 @@ def train_task_adapter(
         model = get_peft_model(base_model, new_adapter_config(base_model, lora))
     else:
         check_adapter(init_adapter, base)
-        model = PeftModel.from_pretrained(base_model, str(init_adapter), adapter_name=_NAME, is_trainable=True)
+        model = PeftModel.from_pretrained(
+            base_model, str(init_adapter), adapter_name=_NAME, is_trainable=True
+        )
     assert isinstance(model, PeftModel)
     use_merged_forward(model)
     trainer = AdapterTrainer(

@@ -156,7 +156,7 @@ class AdapterTrainer(Trainer):
         super().__init__(
             model=model,
             args=args,
-            data_collator=partial(collate, pad_token=processing_class.pad_token_id or 0),
+            data_collator=partial(collate, pad_token=cast("int", processing_class.pad_token_id or 0)),
             train_dataset=TokenDataset(train_rows),
             eval_dataset=TokenDataset(eval_rows),
             callbacks=callbacks,
@@ -196,7 +196,9 @@ class AdapterTrainer(Trainer):
 
     def eval_batches(self) -> Iterator[dict[str, Tensor]]:
         """Yield the validation part in batches, longest rows first, on the device."""
-        rows = sorted(cast("TokenDataset", self.eval_dataset).rows, key=lambda row: (-len(row.tokens), row.index))
+        rows = sorted(
+            cast("TokenDataset", self.eval_dataset).rows, key=lambda row: (-len(row.tokens), row.index)
+        )
         for start in range(0, len(rows), self.args.eval_batch_size):
             batch = cast("Any", self.data_collator)(rows[start : start + self.args.eval_batch_size])
             yield {name: tensor.to(self.args.device) for name, tensor in batch.items()}
@@ -214,7 +216,10 @@ class AdapterTrainer(Trainer):
         logits_BTV = model(input_ids=inputs["input_ids"]).logits
         targets_BT = next_token_targets(inputs["labels"])
         ce_sum = functional.cross_entropy(
-            at_least_float32(logits_BTV).flatten(0, 1), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum"
+            at_least_float32(logits_BTV).flatten(0, 1),
+            targets_BT.flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
         )
         tokens = (targets_BT != IGNORED).sum()
         self.note(tokens=tokens, ce=ce_sum)
@@ -245,8 +250,8 @@ class AdapterTrainer(Trainer):
             # peft drops them silently when the adapter is switched between forward and backward
             if not self.trainable or any(p.grad is None for p in self.trainable):
                 raise RunError(
-                    f"No gradient reached all of the adapter '{self.adapter_name}'. It must stay the active adapter "
-                    "from the student's forward pass to its backward pass, and every layer must be used."
+                    f"No gradient reached all of the adapter '{self.adapter_name}'. It must stay the active "
+                    "adapter from the student's forward pass to its backward pass, and every layer must be used."
                 )
             self._gradients_seen = True
         return loss
@@ -276,7 +281,7 @@ class AdapterTrainer(Trainer):
         return metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, with the means over tokens of what was noted since the last time; stop when they are not finite."""
+        """Log, with the means over tokens of what was noted since; stop when they are not finite."""
         if "loss" in logs:
             logs = {**logs, **self.mean_sums()}
             self.step_sums_to_counters()
@@ -326,7 +331,7 @@ class AdapterTrainer(Trainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Tensor:
         if self.args.world_size > 1 or self.is_deepspeed_enabled or self.is_fsdp_enabled:
-            return super()._clip_grad_norm(model)
+            return cast("Tensor", super()._clip_grad_norm(model))
         return nn.utils.clip_grad_norm_(self.trainable, cast("float", self.args.max_grad_norm), foreach=True)
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Tensor | None = None) -> Any:
