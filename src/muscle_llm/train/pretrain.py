@@ -273,6 +273,8 @@ def pretrain(
         "final_loss_nats": round(loss, 4),
     }
     (work / "pretraining.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    for file in work.iterdir():
+        file.chmod(0o644)  # safetensors writes files that only the owner can read
     if out.exists():
         shutil.rmtree(out)
     work.replace(out)
