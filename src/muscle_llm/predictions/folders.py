@@ -16,7 +16,8 @@ _MANY = 20_000
 
 
 def files_in(folder: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Yield the files in a folder and the folders in it, sorted, without hidden ones and without following links.
+    """Yield the files in a folder and the folders in it, sorted, without hidden ones and without following
+    links.
 
     Raises:
         InputError: there are too many to look through, or the folder cannot be read.
@@ -80,7 +81,8 @@ def choose_parts(parts: Sequence[Part], select: str | None, label: str) -> dict[
     for task, runs in by_task.items():
         if which is None and len(runs) > 1:
             raise InputError(
-                f"{label}: the folder holds {len(runs)} runs of {task!r}: {_listed(_telling(runs))}. Choose one with "
+                f"{label}: the folder holds {len(runs)} runs of {task!r}: {_listed(_telling(runs))}. "
+                "Choose one with "
                 f"--select NAME or {label}#NAME; last takes the newest."
             )
     return {task: runs[0] if which == "first" else runs[-1] for task, runs in by_task.items()}
@@ -112,6 +114,7 @@ def one_part(parts: Sequence[Part], select: str | None, label: str) -> Part:
     if not chosen:
         raise InputError(f"{label}: holds no log of a task.")
     raise InputError(
-        f"{label}: the folder holds {len(chosen)} tasks: {_listed(chosen)}. Choose one with --select TASK or {label}#TASK, "
+        f"{label}: the folder holds {len(chosen)} tasks: {_listed(chosen)}. Choose one with --select "
+        f"TASK or {label}#TASK, "
         "or compare folder with folder."
     )

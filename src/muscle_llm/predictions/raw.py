@@ -79,7 +79,7 @@ class JsonRows:
     ) -> None:
         self.label = label
         self._iterator = iter(rows)
-        self._word = word
+        self.word = word
         self._numbers = numbers
         self._sample = list(itertools.islice(self._iterator, _SAMPLE))
 
@@ -94,7 +94,7 @@ class JsonRows:
     def where(self, row: int) -> str:
         """Return file and place of a row for a message."""
         number = self._numbers[row] if self._numbers is not None else row + 1
-        return f"{self.label}, {self._word} {number}"
+        return f"{self.label}, {self.word} {number}"
 
     def batches(self, paths: Sequence[str]) -> Iterator[Batch]:
         """Yield the columns at ``paths``; see `RawRows`."""

@@ -38,7 +38,8 @@ def read_predictions(
     """Read one model's predictions on one task from a file, a folder, a data frame or rows.
 
     Args:
-        source: path of a log in any known format, or of a folder in which a tool left one; or a pandas or polars
+        source: path of a log in any known format, or of a folder in which a tool left one; or a pandas or
+            polars
             frame, an Arrow table, or a list of dicts. ``PATH#PART`` is the same as ``select=PART``.
         columns: which column holds what: ``"id=question_id,answer=pred,reference=answer"`` or a mapping of
             the same; dotted paths lead into nested fields. Without it, the format's own names or obvious
@@ -92,7 +93,8 @@ def read_many(
     """Read one model's predictions on every task in a folder.
 
     Args:
-        path: a folder in which a tool left its logs, or a folder of predictions files; of a single file, its one
+        path: a folder in which a tool left its logs, or a folder of predictions files; of a single file,
+            its one
             task. The other arguments are those of `read_predictions` and hold for all tasks.
         columns: which column holds what.
         format: name of the reader.

@@ -6,6 +6,7 @@ A package of a third party adds one through the entry point group ``muscle_llm.r
 
 from __future__ import annotations
 
+import codecs
 import importlib
 
 from muscle_llm.errors import InputError, did_you_mean
@@ -95,7 +96,8 @@ def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Rea
         return found[0]
     if found:
         raise InputError(
-            f"{source.label}: the folder holds logs of several formats ({', '.join(r.name for r in found)}); name "
+            f"{source.label}: the folder holds logs of several formats "
+            f"({', '.join(r.name for r in found)}); name "
             "a folder in it, or choose one with --format."
         )
     what = (
@@ -103,10 +105,21 @@ def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Rea
     )
     if source.head.lstrip()[:1] == b"<":
         what = "is a page of HTML or XML, not a log"
+    elif source.head and _is_text(source.head):
+        what = "is text without rows or columns, not a log"
     raise InputError(
-        f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, CSV, TSV "
+        f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, "
+        "CSV, TSV "
         "or Parquet."
     )
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return b"\x00" not in head
 
 
 def only_adds(options: ReadOptions) -> bool:

@@ -1,8 +1,8 @@
 """every_eval_ever: instance-level JSON lines (version 0.2 and 0.3), with the aggregate JSON beside them.
 
-``evaluation.is_correct`` decides ``correct``; ``evaluation.score`` is a score, negated where the aggregate file
-says that lower is better. The aggregate file alone has no instances: it is read through the instance file it
-names, where that lies beside it, and refused otherwise.
+``evaluation.is_correct`` decides ``correct``; ``evaluation.score`` is a score, negated where the aggregate
+file says that lower is better. The aggregate file alone has no instances: it is read through the instance
+file it names, where that lies beside it, and refused otherwise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Typed access to parsed JSON whose shape cannot be trusted: a value of the right kind, or an error with its place."""
+"""Typed access to parsed JSON whose shape cannot be trusted: a value of the right kind, or an error with
+its place."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ def kind_of(value: Any) -> str:
 class Fields:
     """The fields of one JSON object, by name, each read as one kind of value.
 
-    A field that is absent or null reads as ``None`` (or as empty); one of another kind is an `InputError` that
-    says where and which.
+    A field that is absent or null reads as ``None`` (or as empty); one of another kind is an `InputError`
+    that says where and which.
 
     Args:
         value: the parsed value, which should be an object.

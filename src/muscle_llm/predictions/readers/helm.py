@@ -1,18 +1,19 @@
 """HELM run folders: ``scenario_state.json`` (what was asked and answered) and ``per_instance_stats.json``.
 
-A folder of runs (a suite) holds one run folder per scenario and model; the name of a run without its model is
-the task. The first completion by log-probability is the answer, as HELM takes it; a letter becomes the option it
-stands for. Train trials are repeats; perturbed instances get their own id and share a cluster with the original.
+A folder of runs (a suite) holds one run folder per scenario and model; the name of a run without its model
+is the task. The first completion by log-probability is the answer, as HELM takes it; a letter becomes the
+option it stands for. Train trials are repeats; perturbed instances get their own id and share a cluster
+with the original.
 
-Which metric decides ``correct``: ``--metric``; else the first of `RIGHT_OR_WRONG` that the run carries. The other
-metrics become scores, without HELM's bookkeeping (lengths, costs, log-probabilities).
+Which metric decides ``correct``: ``--metric``; else the first of `RIGHT_OR_WRONG` that the run carries. The
+other metrics become scores, without HELM's bookkeeping (lengths, costs, log-probabilities).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,8 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
     if source.container != "directory":
         if folder.name not in (_STATE, _STATS):
             raise InputError(
-                f"{source.label}: describes a HELM run but holds no instances; name its folder, {folder.parent}."
+                f"{source.label}: describes a HELM run but holds no instances; name its folder, "
+                f"{folder.parent}."
             )
         folder = folder.parent
     sources: dict[str, str] = {}
@@ -110,7 +112,8 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
     keys = list(states) or list(stats)
     if states and stats and set(states) != set(stats):
         raise InputError(
-            f"{folder}: {_STATE} holds {len(states)} answers and {_STATS} the figures of {len(stats)}; they are not "
+            f"{folder}: {_STATE} holds {len(states)} answers and {_STATS} the figures of "
+            f"{len(stats)}; they are not "
             "of one run."
         )
     rows = []
@@ -118,7 +121,22 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
         row = _row(key, states[key], str(folder)) if states else _bare(key, places[key])
         _judge(row, stats.get(key, {}), metric, states.get(key, []))
         rows.append(row)
+    _only_telling(rows)
     return assemble(rows, str(folder), _provenance(folder, metric, sources), options)
+
+
+def _only_telling(rows: Sequence[Row]) -> None:
+    """Drop slices that all rows share, and clusters where every instance is alone in its own."""
+    for name in dict.fromkeys(n for row in rows for n in row.slices):
+        if name != "perturbation" and len({row.slices.get(name) for row in rows}) == 1:
+            for row in rows:
+                row.slices.pop(name, None)
+    perturbed = any("perturbation" in row.slices for row in rows)
+    for row in rows:
+        if perturbed:
+            row.slices.setdefault("perturbation", "none")
+        else:
+            row.cluster = None
 
 
 def _load(folder: Path, name: str, sources: dict[str, str]) -> Any:

@@ -1,10 +1,10 @@
 """Inspect logs (.eval and .json), read through the package inspect-ai itself (the extra ``inspect``).
 
-Epochs are repeats. The values C, I, P and N are 1, 0, 0.5 and 0, as Inspect counts them. Which scorer decides
-``correct``: ``--metric``; else the first whose values are all right or wrong; else the first whose values are C,
-I, P or N: then only a whole point is right, and the score keeps the half ones. All other scorers become scores; a
-scorer with several values becomes one score per value (``scorer.value``). A sample with an error is an error, not
-a wrong answer.
+Epochs are repeats. The values C, I, P and N are 1, 0, 0.5 and 0, as Inspect counts them. Which scorer
+decides ``correct``: ``--metric``; else the first whose values are all right or wrong; else the first whose
+values are C, I, P or N: then only a whole point is right, and the score keeps the half ones. All other
+scorers become scores; a scorer with several values becomes one score per value (``scorer.value``). A sample
+with an error is an error, not a wrong answer.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _is_log(name: str) -> bool:
 def _log(source: Source, *, header_only: bool = False) -> Any:
     """Return the log as inspect-ai reads it."""
     try:
-        from inspect_ai.log import read_eval_log
+        from inspect_ai.log import read_eval_log  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise MissingExtraError(f"{source.label}: reading an Inspect log", "inspect") from error
     kind = "eval" if source.container == "zip" else "json"
@@ -111,7 +111,8 @@ def predictions_of(
         many = f", although {total} were scored" if total else ""
         status = document.text("status") or "unknown"
         raise InputError(
-            f"{label}: the log holds no samples{many} (status {status}); without them versions cannot be compared. "
+            f"{label}: the log holds no samples{many} (status {status}); without them versions cannot "
+            "be compared. "
             "Run the evaluation with its samples logged."
         )
     rows, values = [], []
@@ -243,7 +244,8 @@ def _decider(
     if wanted is not None:
         odd = next(value_text(v[wanted]) for v in values if v.get(wanted) is not None)
         raise InputError(
-            f"{label}: the scorer {wanted!r} does not say right or wrong (such as {str(odd)[:40]!r}); its values "
+            f"{label}: the scorer {wanted!r} does not say right or wrong (such as {str(odd)[:40]!r}); "
+            "its values "
             "are read as a score without --metric."
         )
     return None, 0
@@ -252,8 +254,8 @@ def _decider(
 def _judge(row: Row, sample: Fields, values: Mapping[str, Any], metric: str | None, halves: int) -> None:
     """Add right or wrong, the answer and the scores to a row."""
     scores = sample.inner("scores")
-    decider = metric if metric in scores.raw else (metric or "").rpartition(".")[0]
-    judged = scores.inner(decider) if decider in scores.raw else Fields({}, row.place)
+    decider = metric if metric in scores.raw else (metric or "").partition(".")[0]
+    judged = scores.inner(decider or "")
     answer = judged.text("answer")
     if answer is None:
         row.answer, row.output = row.output, None

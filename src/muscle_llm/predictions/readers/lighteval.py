@@ -1,11 +1,11 @@
 """lighteval details: ``details/<model>/<time>/details_<task>_<time>.parquet``, one row per document.
 
-Two layouts: struct columns ``doc``, ``model_response``, ``metric`` (also written ``__doc__`` and so on), and the
-flat columns of versions before 0.11 (``full_prompt``, ``predictions``, ``gold``, ``metrics``).
+Two layouts: struct columns ``doc``, ``model_response``, ``metric`` (also written ``__doc__`` and so on),
+and the flat columns of versions before 0.11 (``full_prompt``, ``predictions``, ``gold``, ``metrics``).
 
-Which metric decides ``correct``: ``--metric``; else the first of `RIGHT_OR_WRONG`; else the first whose values are
-all 0 or 1 and that is not a graded similarity. All other numbers become scores. The documents carry no stable id,
-so the id is the row's number unless the document has one of its own that no other has.
+Which metric decides ``correct``: ``--metric``; else the first of `RIGHT_OR_WRONG`; else the first whose
+values are all 0 or 1 and that is not a graded similarity. All other numbers become scores. The documents
+carry no stable id, so the id is the row's number unless the document has one of its own that no other has.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""LLM Comparator JSON: two models' texts side by side; ``--select a`` or ``--select b`` (or the model's name).
+"""LLM Comparator JSON: two models' texts side by side; ``--select a`` or ``--select b`` (or the model's
+name).
 
-The file has no ids: the id is the custom field ``id`` where there is one, else the number of the example. Right
-or wrong is known only where a custom field ``correct`` of the type ``per_model_boolean`` says so, as in the
-files this package exports. The raters' score (above 0: A is better) becomes the score ``preference``: plus half
-of it for A, minus half for B, so that the difference of the two sides is the raters' score. Custom fields of the
-type ``per_model_number`` become scores.
+The file has no ids: the id is the custom field ``id`` where there is one, else the number of the example.
+Right or wrong is known only where a custom field ``correct`` of the type ``per_model_boolean`` says so, as
+in the files this package exports. The raters' score (above 0: A is better) becomes the score
+``preference``: plus half of it for A, minus half for B, so that the difference of the two sides is the
+raters' score. Custom fields of the type ``per_model_number`` become scores.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def _side(models: list[str], select: str | None, label: str) -> int:
     named = f"a ({models[0][:60]}) and b ({models[1][:60]})"
     if select is None:
         raise InputError(
-            f"{label}: holds both models: {named}. Choose one with --select a or --select b; to compare them, give "
+            f"{label}: holds both models: {named}. Choose one with --select a or --select b; to "
+            "compare them, give "
             f"the file twice: {label}#a {label}#b."
         )
     if select.lower() in _SIDES:
@@ -106,7 +108,8 @@ def _of_side(custom: Fields, name: str, side: int) -> Fields:
         return Fields({}, custom.place)
     if not isinstance(values, list) or len(values) != 2:
         raise InputError(
-            f"{custom.place}, {name!r}: is {(value_text(values) or '')[:60]}, not a list of two values, one per model."
+            f"{custom.place}, {name!r}: is {(value_text(values) or '')[:60]}, not a list of two "
+            "values, one per model."
         )
     return Fields({"value": values[side]}, f"{custom.place}, {name!r}")
 

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from muscle_llm.errors import InputError, did_you_mean
-from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
@@ -55,7 +54,7 @@ def _detect(source: Source) -> bool:
     if source.container == "directory":
         return any(_is_samples(p.name) for p in files_in(source.path))
     keys = first_keys(source)
-    if set(KEYS) <= keys or _AGGREGATE <= keys:
+    if set(KEYS) <= keys or keys >= _AGGREGATE:
         return True
     # The document of a first row may be longer than what is looked at; then the name must do.
     return bool(_NAME.search(source.stem)) and source.head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
@@ -81,9 +80,10 @@ def _parts(source: Source) -> list[Part]:
 
 def _load(source: Source) -> list[Run]:
     """Return the runs in a file: one, unless several were appended to it."""
-    if _AGGREGATE <= first_keys(source):
+    if first_keys(source) >= _AGGREGATE:
         raise InputError(
-            f"{source.label}: holds the aggregate results of lm-evaluation-harness and no instances; these are in "
+            f"{source.label}: holds the aggregate results of lm-evaluation-harness and no instances; "
+            "these are in "
             "samples_*.jsonl files beside it, if the run had --log_samples. Name one of them, or the folder."
         )
     numbers: list[int] = []
@@ -125,8 +125,10 @@ def _run(runs: Sequence[Run], select: str | None, label: str) -> Run:
     times = sum(r.text("doc_id") == doc and _filter_of(r) == _filter_of(again) for run in runs for r in run)
     sizes = ", ".join(str(len(run)) for run in runs[:8])
     raise InputError(
-        f"{again.place}: document {doc} occurs {times} times under the filter {_filter_of(again)!r}: several runs "
-        f"were appended to one file, {len(runs)} in all (of {sizes} rows). Choose one with --select last, --select "
+        f"{again.place}: document {doc} occurs {times} times under the filter {_filter_of(again)!r}: "
+        "several runs "
+        f"were appended to one file, {len(runs)} in all (of {sizes} rows). Choose one with --select "
+        "last, --select "
         "1 and so on."
     )
 

@@ -30,8 +30,8 @@ def build_rows(
 ) -> tuple[list[Row], bool]:
     """Return one row per document, and whether the chosen options can be told.
 
-    A target such as ``"3"`` may be the number of an option or its text; the reading that agrees with the metric
-    is taken.
+    A target such as ``"3"`` may be the number of an option or its text; the reading that agrees with the
+    metric is taken.
 
     Args:
         documents: the log's rows under one filter.

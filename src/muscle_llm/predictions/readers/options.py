@@ -19,8 +19,8 @@ RULES: Mapping[str, Callable[[str], float]] = {
 
 
 def chosen_options(rows: Sequence[Row], texts: Sequence[Sequence[str]], rules: Sequence[str]) -> str | None:
-    """Set each row's answer to the option with the highest log-likelihood, weighed by the first rule that agrees
-    with what the log says is right; where none agrees, set none.
+    """Set each row's answer to the option with the highest log-likelihood, weighed by the first rule that
+    agrees with what the log says is right; where none agrees, set none.
 
     Args:
         rows: rows with ``choices`` and ``choice_scores``; others are left alone.

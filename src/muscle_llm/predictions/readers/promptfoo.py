@@ -46,7 +46,8 @@ def _load(source: Source) -> tuple[list[Fields], Fields]:
     version = summary.raw.get("version")
     if version != _VERSION:
         raise InputError(
-            f"{source.label}: holds promptfoo results of version {value_text(version)}; version {_VERSION} is "
+            f"{source.label}: holds promptfoo results of version {value_text(version)}; version "
+            f"{_VERSION} is "
             "needed: export them again with a current promptfoo."
         )
     return list(summary.objects("results", "result")), document
@@ -97,7 +98,8 @@ def _column(columns: Mapping[int, tuple[str, ...]], select: str | None, label: s
         return found[0]
     listed = ", ".join(_shown({n: columns[n] for n in found}))
     raise InputError(
-        f"{label}: holds {len(found)} columns (provider and prompt): {listed}. Choose one with --select NUMBER or "
+        f"{label}: holds {len(found)} columns (provider and prompt): {listed}. Choose one with "
+        "--select NUMBER or "
         f"{label}#NUMBER, or with a name that only one has."
     )
 

@@ -131,7 +131,8 @@ def _add(rows: Sequence[Row], label: str, options: ReadOptions) -> None:
     """Add the columns that ``--map`` names, and refuse what a log of its own format cannot take."""
     if options.extract:
         raise InputError(
-            f"{label}: --extract finds answers in the columns of a table; this log says itself what the answer "
+            f"{label}: --extract finds answers in the columns of a table; this log says itself what "
+            "the answer "
             "is. To extract anyway, read it with --format table and name its columns with --map."
         )
     missing: Any = object()
@@ -139,7 +140,8 @@ def _add(rows: Sequence[Row], label: str, options: ReadOptions) -> None:
         base, _, name = role.partition(".")
         if base not in ADDABLE:
             raise InputError(
-                f"{label}: --map {role}= does not fit: this log says itself what that is. Add slices, a cluster, "
+                f"{label}: --map {role}= does not fit: this log says itself what that is. Add slices, "
+                "a cluster, "
                 "a score or the prompt with --map, or read the file with --format table."
             )
         values = [look_up(r.raw, path, missing) for r in rows]

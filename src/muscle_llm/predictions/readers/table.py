@@ -23,6 +23,8 @@ from muscle_llm.predictions.source import Source
 __all__ = ["READER", "json_lines", "open_rows", "text_kind"]
 
 _BOM = b"\xef\xbb\xbf"
+# A file without a telling suffix is a table if its first line reads as column names of at most this length.
+_NAME = 80
 
 
 def text_kind(source: Source) -> str | None:
@@ -50,9 +52,12 @@ def text_kind(source: Source) -> str | None:
     first = text.split(b"\n", 1)[0]
     if source.suffix in (".tsv", ".tab"):
         return "tsv"
-    if source.suffix == ".csv" or b"," in first:
+    if source.suffix == ".csv":
         return "csv"
-    return "tsv" if b"\t" in first else None
+    for delimiter, kind in ((b",", "csv"), (b"\t", "tsv")):
+        if delimiter in first and all(0 < len(cell.strip()) <= _NAME for cell in first.split(delimiter)):
+            return kind
+    return None
 
 
 def _starts_with_row(source: Source) -> bool:
@@ -260,7 +265,7 @@ def _row_list(document: Any, label: str) -> tuple[Sequence[Any], str]:
         name, rows = next(iter(lists.items()))
         return rows, f"{name} item"
     if not lists:
-        return [document], "item"
+        return [document], "document"
     found = ", ".join(repr(k) for k in lists)
     raise InputError(
         f"{label}: an object with one list of objects is needed; these are lists of objects: {found}. "
@@ -281,6 +286,11 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
     roles = dict(options.columns)
     if all(role.partition(".")[0] in ADDABLE for role in roles):
         roles = {**auto_map(raw.columns()), **roles}
+    if isinstance(raw, JsonRows) and raw.word == "document" and "id" not in roles:
+        raise InputError(
+            f"{source.label}: is one JSON object ({', '.join(raw.columns()[:6])}), not a list of instances; "
+            "versions are compared instance by instance."
+        )
     provenance = Provenance(
         format="table",
         sources={source.path.name: source.sha256},
