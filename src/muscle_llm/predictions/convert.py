@@ -34,12 +34,21 @@ def to_arrow(values: Any) -> pa.Array:
     if isinstance(values, pa.Array):
         return values
     try:
+        if _truth_and_numbers(values):  # Arrow would make false the number 0 among numbers.
+            raise TypeError
         return pa.array(values)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError, TypeError, ValueError):
         if any(isinstance(v, list) and not _of_objects(v) for v in values):
             lists = [v if isinstance(v, list) or v is None else [v] for v in values]
             return pa.array([v and [value_text(x) for x in v] for v in lists], pa.list_(pa.string()))
         return pa.array([value_text(v) for v in values], pa.string())
+
+
+def _truth_and_numbers(values: Any) -> bool:
+    kinds = {type(v) for v in values}
+    if list in kinds:
+        kinds.update(type(x) for v in values if isinstance(v, list) for x in v)
+    return bool in kinds and not kinds.isdisjoint((int, float))
 
 
 def _of_objects(values: list[Any]) -> bool:
@@ -153,6 +162,7 @@ def to_float(array: pa.Array, what: str, where: Where) -> pa.Array:
     else:
         text = pc.utf8_trim_whitespace(to_text(array))
         text = pc.if_else(pc.is_in(text, pa.array(["", "NaN", "nan"])), pa.scalar(None, pa.string()), text)
+        text = pc.if_else(pc.equal(text, "true"), "1", pc.if_else(pc.equal(text, "false"), "0", text))
         try:
             numbers = text.cast(pa.float64())
         except pa.ArrowInvalid as error:

@@ -9,6 +9,7 @@ with an error is an error, not a wrong answer.
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -50,7 +51,7 @@ def _is_log(name: str) -> bool:
 def _log(source: Source, *, header_only: bool = False) -> Any:
     """Return the log as inspect-ai reads it."""
     try:
-        from inspect_ai.log import read_eval_log  # pyright: ignore[reportMissingImports]
+        read_eval_log = importlib.import_module("inspect_ai.log").read_eval_log
     except ImportError as error:
         raise MissingExtraError(f"{source.label}: reading an Inspect log", "inspect") from error
     kind = "eval" if source.container == "zip" else "json"
