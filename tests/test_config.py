@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from muscle_llm.config import load_update, read_yaml
+from muscle_llm.config import load_update
 from muscle_llm.errors import ConfigError
 
 pytestmark = pytest.mark.train
@@ -95,12 +95,3 @@ def test_what_is_no_mapping_is_refused(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         load_update(tmp_path / "nowhere.yaml")
-
-
-def test_environment_variables_have_defaults(tmp_path, monkeypatch):
-    path = tmp_path / "a.yaml"
-    path.write_text('a: ${SOME_DIR:-here}/x\nb: ["${SOME_DIR:-}"]\n', encoding="utf-8")
-    monkeypatch.delenv("SOME_DIR", raising=False)
-    assert read_yaml(path).value == {"a": "here/x", "b": [""]}
-    monkeypatch.setenv("SOME_DIR", "there")
-    assert read_yaml(path).value == {"a": "there/x", "b": ["there"]}
