@@ -118,7 +118,67 @@ def make(
         old_name="llama-2-7b",
         new_name=new_name,
     )
+    if "slice:category" not in result.instances.column_names:
+        result = with_slices(result, questions["category"])
     return result if task is None else dataclasses.replace(result, task=task)
+
+
+def make_large(n: int = 100_000) -> Comparison:
+    """Many rows, made of a few thousand sentences, with one candidate."""
+    draw = np.random.default_rng(5)
+    sentences = np.array([prose(draw, 10) for _ in range(3000)], dtype=object)
+
+    def texts() -> np.ndarray:
+        return sentences[draw.integers(0, 3000, n)] + " " + sentences[draw.integers(0, 3000, n)]
+
+    numbers = np.arange(n).astype(str).astype(object)
+    prompts, truth = numbers + ": " + texts(), draw.integers(0, 100, n)
+    categories = draw.choice(CATEGORIES, n)
+
+    def version(share: float, model: str) -> Predictions:
+        right = draw.random(n) < share
+        answers = np.where(right, truth, truth + draw.integers(1, 4, n))
+        columns = {
+            "id": numbers.tolist(),
+            "prompt": prompts.tolist(),
+            "references": truth.astype(str).reshape(-1, 1).tolist(),
+            "answer": answers.astype(str).tolist(),
+            "output": texts().tolist(),
+            "correct": right.tolist(),
+            "scores": [{"f1": float(s)} for s in draw.random(n).round(4)],
+        }
+        return Predictions.from_columns(columns, Provenance(model=model))
+
+    sides = [version(share, name) for share, name in ((0.6, "a"), (0.65, "b"), (0.66, "c"))]
+    result = compare(sides[0], sides[1], {"muscle": sides[2]}, old_name="old-model", new_name="new-model")
+    return with_slices(result, categories)
+
+
+def with_slices(comparison: Comparison, categories: Any) -> Comparison:
+    """The comparison with its instances sliced by category, and one document per slice."""
+    values = [str(c) for c in categories]
+    lost = np.array(comparison.instances["quadrant"].to_pylist()) == "regression"
+    gained = np.array(comparison.instances["quadrant"].to_pylist()) == "gain"
+    documents = []
+    for value in sorted(set(values)):
+        here = np.array(values) == value
+        n, rate = int(here.sum()), float(lost[here].mean())
+        change, spread = float(gained[here].mean()) - rate, 1.96 * (max(rate, 0.01) / n) ** 0.5
+        documents.append(
+            {
+                "slice": "category",
+                "value": value,
+                "n": n,
+                "metrics": {
+                    "nfr": {"value": rate, "low": max(0.0, rate - spread), "high": rate + spread},
+                    "accuracy_difference": {"value": change, "low": change - spread, "high": change + spread},
+                },
+                "worse": False,
+                "q": 0.5,
+            }
+        )
+    table = comparison.instances.append_column("slice:category", [values])
+    return dataclasses.replace(comparison, instances=table, slices=tuple(documents))
 
 
 @pytest.fixture(scope="session")

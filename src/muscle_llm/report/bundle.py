@@ -117,5 +117,5 @@ def packed_text(text: str) -> str:
         >>> gzip.decompress(base64.b64decode(packed_text("</script>"))).decode()
         '</script>'
     """
-    packed = gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=6, mtime=0)
+    packed = gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=3, mtime=0)
     return base64.b64encode(packed).decode("ascii")

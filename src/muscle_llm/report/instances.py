@@ -26,7 +26,7 @@ __all__ = ["INLINE_BYTES", "PackedInstances", "distributions", "pack_instances"]
 INLINE_BYTES = 64_000_000
 _CHUNK_BYTES = 400_000
 _ROW_BYTES = 160  # what a row costs in the index, about
-_SNIPPET = 140
+_SNIPPET = 140  # characters of an answer in the list
 
 _CODE = {q.name: i for i, q in enumerate(QUADRANTS)}
 # Flips are kept before changed answers, and those before unchanged ones.
@@ -90,10 +90,7 @@ def distributions(comparison: Comparison, *, bins: int = 40) -> dict[str, Any]:
         score = name[len("score:") : -len(":new")]
         if f"score:{score}:old" not in table.column_names:
             continue
-        old, new = (
-            np.array([_rounded(v) for v in table.column(f"score:{score}:{side}").to_pylist()], dtype=float)
-            for side in ("old", "new")
-        )
+        old, new = (_numbers(table.column(f"score:{score}:{side}")) for side in ("old", "new"))
         change = (new - old)[np.isfinite(new - old)]
         span = float(np.abs(change).max(initial=0.0))
         if span > 0:
@@ -129,8 +126,8 @@ def _text_bytes(table: pa.Table) -> np.ndarray:
 def _quadrant_codes(table: pa.Table) -> np.ndarray:
     if "quadrant" not in table.column_names:
         return np.full(table.num_rows, len(QUADRANTS))
-    column = table.column("quadrant").to_pylist()
-    return np.array([_CODE.get(value, len(QUADRANTS)) for value in column], dtype=np.int64)
+    places = pc.index_in(table.column("quadrant"), value_set=pa.array(list(_CODE)))
+    return pc.fill_null(places, len(QUADRANTS)).to_numpy().astype(np.int64)
 
 
 def _sample(table: pa.Table, sizes: np.ndarray, budget: int) -> np.ndarray:
@@ -160,7 +157,7 @@ def _index(table: pa.Table, comparison: Comparison, starts: list[int]) -> dict[s
         "versions": list(comparison.versions),
         "id": table.column("id").to_pylist(),
         "quadrant": "".join(map(str, _quadrant_codes(table).tolist())),
-        "prompt": _snippets(table, "prompt"),
+        "prompt": "prompt" in names,
         "correct": {},
         "answer": {},
         "margin": {},
@@ -173,21 +170,18 @@ def _index(table: pa.Table, comparison: Comparison, starts: list[int]) -> dict[s
         if f"correct:{version}" in names:
             index["correct"][version] = _flags(table.column(f"correct:{version}"))
         if f"answer:{version}" in names:
-            index["answer"][version] = _encoded(_snippets(table, f"answer:{version}"))
+            index["answer"][version] = _repeated(_snippets(table, f"answer:{version}"))
         if f"choice_scores:{version}" in names:
-            index["margin"][version] = [
-                _margin(row) for row in table.column(f"choice_scores:{version}").to_pylist()
-            ]
+            index["margin"][version] = _nullable(_margins(table.column(f"choice_scores:{version}")))
     for name in names:
         kind, _, rest = name.partition(":")
         if kind == "score":
             score, _, version = rest.rpartition(":")
-            values = table.column(name).to_pylist()
-            index["score"].setdefault(score, {})[version] = [_rounded(v) for v in values]
+            index["score"].setdefault(score, {})[version] = _nullable(_numbers(table.column(name)))
         elif kind == "slice":
-            index["slice"][rest] = _encoded(table.column(name).to_pylist(), always=True)
+            index["slice"][rest] = _encoded(table.column(name).to_pylist())
         elif name == "cause":
-            index["cause"] = _encoded(table.column(name).to_pylist(), always=True)
+            index["cause"] = _encoded(table.column(name).to_pylist())
     return index
 
 
@@ -202,23 +196,43 @@ def _flags(column: pa.ChunkedArray) -> str:
     return "".join("-" if v is None else "1" if v else "0" for v in column.to_pylist())
 
 
-def _encoded(values: list[str | None], *, always: bool = False) -> Any:
-    """Write repeated texts once: ``{"values", "codes"}``; texts that hardly repeat stay a plain list."""
-    codes: dict[str | None, int] = {}
-    encoded = [codes.setdefault(value, len(codes)) for value in values]
-    if not always and len(codes) > len(values) // 2:
-        return values
-    return {"values": list(codes), "codes": encoded}
+def _encoded(values: list[str | None]) -> dict[str, Any]:
+    """Write each distinct text once: ``values``, and for each row its place among them in ``codes``."""
+    places: dict[str | None, int] = {}
+    codes = [places.setdefault(value, len(places)) for value in values]
+    return {"values": list(places), "codes": codes}
 
 
-def _margin(scores: Sequence[float] | None) -> float | None:
-    """Log-likelihood of the best choice minus that of the second best."""
-    good = sorted((s for s in scores or () if s is not None and math.isfinite(s)), reverse=True)
-    return _rounded(good[0] - good[1]) if len(good) > 1 else None
+def _repeated(values: list[str | None]) -> dict[str, Any] | None:
+    """Encode answers that come up again and again; others are left to the chunks of texts (``None``)."""
+    encoded = _encoded(values)
+    return encoded if 4 * len(encoded["values"]) <= max(len(values), 100) else None
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """The column as floats, to six decimals; unknown ones are NaN."""
+    values = pc.fill_null(column, math.nan).to_numpy().astype(float)
+    return np.round(np.where(np.isfinite(values), values, math.nan), 6)
+
+
+def _nullable(values: np.ndarray) -> list[float | None]:
+    """Plain numbers, ``None`` for NaN."""
+    return pa.array(values, from_pandas=True).to_pylist()
+
+
+def _margins(column: pa.ChunkedArray) -> np.ndarray:
+    """Log-likelihood of the best choice above the second best, per row; NaN where there are not two."""
+    parents = pc.list_parent_indices(column).to_numpy()
+    values = _numbers(pc.list_flatten(column))
+    parents, values = parents[~np.isnan(values)], values[~np.isnan(values)]
+    order = np.lexsort((-values, parents))
+    parents, values = parents[order], values[order]
+    second = (
+        np.flatnonzero((parents[1:] == parents[:-1]) & np.diff(parents, prepend=-1)[:-1].astype(bool)) + 1
+    )
+    margins = np.full(len(column), math.nan)
+    margins[parents[second]] = values[second - 1] - values[second]
+    return np.round(margins, 6)
 
 
 def _chunk(rows: pa.Table, versions: Sequence[str]) -> str:
@@ -227,18 +241,19 @@ def _chunk(rows: pa.Table, versions: Sequence[str]) -> str:
     for name in ("prompt", "references", "choices"):
         if name in rows.column_names:
             document[name] = rows.column(name).to_pylist()
-    for kind in ("answer", "output", "choice_scores"):
+    for kind in ("answer", "output"):
         document[kind] = {
             v: rows.column(f"{kind}:{v}").to_pylist() for v in versions if f"{kind}:{v}" in rows.column_names
         }
-    return json.dumps(_json_safe(document), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    document["choice_scores"] = {
+        v: _rounded_lists(rows.column(f"choice_scores:{v}"))
+        for v in versions
+        if f"choice_scores:{v}" in rows.column_names
+    }
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _json_safe(value: Any) -> Any:
-    if isinstance(value, float):
-        return _rounded(value)
-    if isinstance(value, list):
-        return [_json_safe(v) for v in value]
-    if isinstance(value, dict):
-        return {k: _json_safe(v) for k, v in value.items()}
-    return value
+def _rounded_lists(column: pa.ChunkedArray) -> list[list[float | None] | None]:
+    flat = iter(_nullable(_numbers(pc.list_flatten(column))))
+    sizes = pc.list_value_length(column).to_pylist()
+    return [None if size is None else [next(flat) for _ in range(size)] for size in sizes]

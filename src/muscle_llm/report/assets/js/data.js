@@ -12,20 +12,25 @@ const versionName = (version) =>
   version === "old" ? comparison.old.name : version === "new" ? comparison.new.name : version;
 const versionRole = (version) => comparison.candidates?.[version]?.role ?? version;
 
-async function unpack(base64) {
+function bytesOf(base64) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const binary = atob(base64);
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  return bytes;
 }
 
-// A column that may hold each text once (values and codes) or plainly.
-function textColumn(column, size) {
-  if (!column) return { at: () => null, codes: null, values: null };
-  if (Array.isArray(column)) return { at: (row) => column[row], codes: null, values: null, plain: column };
+async function unpack(base64) {
+  const stream = new Blob([bytesOf(base64)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).json();
+}
+
+// A column in which each distinct text stands once. Null where the texts stand in the chunks only.
+function textColumn(column) {
+  if (!column) return null;
   const { values, codes } = column;
-  return { at: (row) => values[codes[row]], codes: Int32Array.from(codes), values, size };
+  const places = Int32Array.from(codes);
+  return { values, codes: places, at: (row) => values[places[row]] };
 }
 
 const numbers = (list) => Float64Array.from(list, (value) => (value === null ? NaN : value));
@@ -47,11 +52,11 @@ function readIndex(packed) {
     quadrant: digits(packed.quadrant),
     // 1 right, 0 wrong, anything else not known
     correct: mapped(packed.correct, digits),
-    answer: mapped(packed.answer, (column) => textColumn(column, n)),
+    answer: mapped(packed.answer, textColumn),
     margin: mapped(packed.margin, numbers),
     score: mapped(packed.score, (versions) => mapped(versions, numbers)),
-    slice: mapped(packed.slice, (column) => textColumn(column, n)),
-    cause: packed.cause ? textColumn(packed.cause, n) : null,
+    slice: mapped(packed.slice, textColumn),
+    cause: textColumn(packed.cause),
   };
   index.change = mapped(index.score, (versions) =>
     versions.old && versions.new ? versions.new.map((value, row) => value - versions.old[row]) : null,
@@ -62,14 +67,16 @@ function readIndex(packed) {
 // Rows are addressed by id, and by id and repeat where answers were repeated.
 const rowKey = (index, row) => (index.repeat ? `${index.id[row]}#${index.repeat[row]}` : index.id[row]);
 
-// The long texts. `row(i)` waits for the chunk of a row; `loadAll` reads every chunk in idle time.
+// The long texts. `row(i)` waits for the chunk of a row, `peek(i)` does not; `loadAll` reads every chunk.
 class Texts {
   constructor(index, sources) {
     this.index = index;
     this.sources = sources;
+    this.asked = new Array(sources.length).fill(null);
     this.chunks = new Array(sources.length).fill(null);
-    this.haystack = new Array(index.n).fill(null);
+    this.haystacks = new Array(sources.length).fill(null);
     this.loaded = 0;
+    this.onchunk = () => {};
   }
 
   chunkOf(row) {
@@ -84,9 +91,21 @@ class Texts {
     return low;
   }
 
-  async chunk(k) {
-    if (!this.chunks[k]) this.chunks[k] = this.sources[k]();
-    return this.chunks[k];
+  chunk(k) {
+    this.asked[k] ??= this.sources[k]().then((chunk) => {
+      this.chunks[k] = chunk;
+      this.onchunk();
+      return chunk;
+    });
+    return this.asked[k];
+  }
+
+  // The value of a row in a column of its chunk, if the chunk is there; otherwise it is asked for.
+  peek(row, column) {
+    const k = this.chunkOf(row);
+    if (this.chunks[k]) return column(this.chunks[k])?.[row - this.index.starts[k]] ?? null;
+    this.chunk(k);
+    return undefined;
   }
 
   async row(row) {
@@ -105,29 +124,32 @@ class Texts {
     };
   }
 
-  // Lower-case text of every row, for the search.
-  indexChunk(k, chunk) {
+  // All texts of a chunk in lower case, one after another, and where each row begins.
+  makeHaystack(k, chunk) {
     const { starts, n, id } = this.index;
     const end = k + 1 < starts.length ? starts[k + 1] : n;
-    const lists = [
-      chunk.prompt,
-      ...Object.values(chunk.answer ?? {}),
-      ...Object.values(chunk.output ?? {}),
-    ].filter(Boolean);
+    const columns = [chunk.prompt, ...Object.values(chunk.answer ?? {}), ...Object.values(chunk.output ?? {})];
+    const lists = columns.filter(Boolean);
+    const begins = new Uint32Array(end - starts[k] + 1);
+    const parts = [];
+    let length = 0;
     for (let row = starts[k]; row < end; row++) {
       const at = row - starts[k];
-      const parts = [id[row]];
-      for (const list of lists) if (list[at]) parts.push(list[at]);
-      for (const reference of chunk.references?.[at] ?? []) if (reference) parts.push(reference);
-      this.haystack[row] = parts.join("\n").toLowerCase();
+      let text = id[row];
+      for (const list of lists) if (list[at]) text += `\n${list[at]}`;
+      for (const reference of chunk.references?.[at] ?? []) if (reference) text += `\n${reference}`;
+      const lower = `${text.toLowerCase()}\n`;
+      parts.push(lower);
+      length += lower.length;
+      begins[at + 1] = length;
     }
+    this.haystacks[k] = { text: parts.join(""), begins };
   }
 
-  async loadAll(progress) {
+  async loadAll() {
     for (let k = 0; k < this.sources.length; k++) {
-      this.indexChunk(k, await this.chunk(k));
+      this.makeHaystack(k, await this.chunk(k));
       this.loaded = k + 1;
-      progress?.(this.loaded, this.sources.length);
       await new Promise((resolve) => setTimeout(resolve));
     }
   }
@@ -135,11 +157,34 @@ class Texts {
   get complete() {
     return this.loaded === this.sources.length;
   }
+
+  // Marks the rows whose texts hold the query (in lower case).
+  find(query) {
+    const found = new Uint8Array(this.index.n);
+    this.haystacks.forEach((haystack, k) => {
+      if (!haystack) return;
+      const { text, begins } = haystack;
+      const first = this.index.starts[k];
+      let row = 0;
+      for (let at = text.indexOf(query); at >= 0; at = text.indexOf(query, begins[row + 1])) {
+        while (begins[row + 1] <= at) row++;
+        found[first + row] = at + query.length <= begins[row + 1] ? 1 : found[first + row];
+      }
+    });
+    return found;
+  }
 }
 
+const documentRead = new Promise((done) =>
+  document.readyState === "loading" ? addEventListener("DOMContentLoaded", done, { once: true }) : done(),
+);
+
+// The texts stand behind this script, so that the list can be shown before the browser has read them.
 async function openData() {
   const index = readIndex(await unpack(element("index").textContent));
-  const sources = $$("script.chunk").map((script) => async () => {
+  const sources = index.starts.map((_, k) => async () => {
+    if (!element(`chunk-${k}`)) await documentRead;
+    const script = element(`chunk-${k}`);
     const chunk = await unpack(script.textContent);
     script.remove();
     return chunk;

@@ -94,7 +94,7 @@ class Detail {
         h("th", { scope: "row" }, right ? rightMark(1, "reference: ") : null, h("span", {}, visible(choice ?? ""))),
         versions.map((version) => cell(version, k)));
     };
-    return h("div", { class: "choices" },
+    return h("div", { class: "choices", tabindex: "0", role: "region", "aria-label": "Choices" },
       h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, versions.length ? "Choice, log-likelihood" : "Choice"),
           versions.map((version) => h("th", { scope: "col" }, visible(versionName(version)))))),
@@ -151,7 +151,7 @@ class Detail {
             both ? h("span", { class: "answer" }, "answer ", h("b", {}, oneLine(answer, 200))) : null,
             scores.map((score) => h("span", { class: "score" }, score)))
         : null,
-      h("div", { class: "model-text", dir: "auto" }, marks));
+      h("div", { class: "model-text", dir: "auto", tabindex: "0", role: "region", "aria-label": `Answer of ${versionName(version)}` }, marks));
   }
 
   // All repeats of this instance, one square each.

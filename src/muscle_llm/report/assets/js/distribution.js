@@ -15,7 +15,7 @@ class Distribution {
       this.picture,
       h("p", { class: "plot-note" }, "Click a bar, or drag over several, to see their instances."));
     onWidth(this.picture, () => this.draw());
-    state.listen(() => this.draw());
+    state.listen(({ range }, previous) => range !== previous.range && this.draw());
   }
 
   sums() {

@@ -53,7 +53,8 @@ class Flow {
     this.picture = h("div", { class: "picture" });
     place.append(this.choice(), this.picture, (this.list = h("div", { class: "fates-list" })));
     onWidth(this.picture, () => this.draw());
-    state.listen(({ via }) => {
+    state.listen(({ via }, previous) => {
+      if (via === previous.via) return;
       const [version] = splitVia(via);
       if (via && this.candidates.includes(version)) this.chosen = version;
       this.draw();

@@ -25,7 +25,7 @@ function connectList(index, texts, selection, table, detail) {
       element("pill-text").textContent = `${countText(rows.length)} ${rows.length === 1 ? "instance" : "instances"}`;
       element("nothing").hidden = rows.length > 0;
       document.body.classList.toggle("filtered", state.filtered());
-      if (value.sort !== previous?.sort || !value.row) table.scroller.scrollTop = 0;
+      if (value.sort !== previous?.sort || !value.row) table.toTop();
     }
     const row = rowOf.get(value.row) ?? -1;
     const at = table.choose(row);
@@ -114,6 +114,7 @@ async function main() {
   const selection = new Selection(index, texts);
   const table = new InstanceTable(element("table"), index, texts);
   const detail = new Detail(element("detail"), index, texts);
+  texts.onchunk = () => requestAnimationFrame(() => table.fill());
   setUpFilters(index, selection);
   setUpPill();
   const list = connectList(index, texts, selection, table, detail);
@@ -124,8 +125,10 @@ async function main() {
   addEventListener("hashchange", () => state.set(readFragment(location.hash)));
   state.set(readFragment(location.hash));
   document.body.dataset.ready = "list";
+  performance.mark("list");
   await texts.loadAll();
-  if (state.value.search) state.set({ search: state.value.search, kinds: [...state.value.kinds] });
+  await selection.prepare();
+  if (state.value.search) state.set({ kinds: [...state.value.kinds] }); // all texts can be searched now
   document.body.dataset.ready = "all";
 }
 

@@ -37,7 +37,7 @@ class Selection {
     this.index = index;
     this.texts = texts;
     this.orders = new Map();
-    this.hits = { query: "", rows: null };
+    this.found = { query: "", complete: false, rows: null };
     const score = Object.keys(index.change).find((name) => index.change[name]);
     const judged = index.quadrant.some((code) => code !== UNKNOWN);
     // What got worse stands first.
@@ -65,21 +65,19 @@ class Selection {
   }
 
   makeOrder(sort) {
-    const { index } = this;
-    const rows = Uint32Array.from({ length: index.n }, (_, row) => row);
     const down = sort.startsWith("-");
-    const key = down ? sort.slice(1) : sort;
-    const rank = key ? this.ranks(key) : null;
-    if (!rank) return rows;
-    const sign = down ? -1 : 1;
-    return rows.sort((a, b) => {
-      const x = rank[a];
-      const y = rank[b];
-      if (x === y || (x !== x && y !== y)) return a - b;
-      if (x !== x) return 1;
-      if (y !== y) return -1;
-      return sign * (x - y);
-    });
+    const ranks = this.ranks(down ? sort.slice(1) : sort);
+    if (!ranks) return Uint32Array.from({ length: this.index.n }, (_, row) => row);
+    return sortedRows(down ? ranks.map((rank) => -rank) : ranks);
+  }
+
+  // Works out every order ahead, a little at a time, so that none has to be waited for.
+  async prepare() {
+    for (const key of this.sortKeys().keys())
+      for (const sort of [key, `-${key}`]) {
+        await new Promise((resolve) => (self.requestIdleCallback ?? setTimeout)(resolve));
+        this.order(sort);
+      }
   }
 
   // Numbers that order the rows as the key does.
@@ -93,7 +91,8 @@ class Selection {
       return textRanks((row) => this.index.id[row], this.index.n);
     }
     const column = this.index.answer[key.slice("answer:".length)];
-    return textRanks((row) => column.at(row), this.index.n);
+    const places = textRanks((k) => column.values[k], column.values.length);
+    return Float64Array.from(column.codes, (code) => places[code]);
   }
 
   // The rows that pass the filters, in order.
@@ -106,7 +105,6 @@ class Selection {
     if (value.cause) keepText(keep, index.cause, value.cause);
     if (value.range) this.keepRange(keep, value.range);
     if (value.search) this.keepFound(keep, value.search);
-    else this.hits = { query: "", rows: null };
     const order = this.order(value.sort || this.defaultSort);
     const rows = new Uint32Array(index.n);
     let size = 0;
@@ -139,18 +137,12 @@ class Selection {
     for (let row = 0; row < keep.length; row++) keep[row] &= change[row] >= low && change[row] < high;
   }
 
-  // Rows whose texts hold the query. A longer query is looked for only among the rows of the shorter one.
   keepFound(keep, search) {
     const query = search.toLowerCase();
-    const { haystack } = this.texts;
-    const narrower = this.hits.rows && this.texts.complete && query.startsWith(this.hits.query);
-    const found = new Uint8Array(keep.length);
-    for (let row = 0; row < keep.length; row++) {
-      if (narrower && !this.hits.rows[row]) continue;
-      found[row] = (haystack[row] ?? this.index.id[row]).includes(query);
-    }
-    this.hits = { query, rows: this.texts.complete ? found : null };
-    for (let row = 0; row < keep.length; row++) keep[row] &= found[row];
+    if (this.found.query !== query || !this.found.complete)
+      this.found = { query, complete: this.texts.complete, rows: this.texts.find(query) };
+    const { rows } = this.found;
+    for (let row = 0; row < keep.length; row++) keep[row] &= rows[row];
   }
 }
 
@@ -158,6 +150,33 @@ function keepText(keep, column, chosen) {
   const code = column?.values ? column.values.indexOf(chosen) : -1;
   if (code < 0) return void keep.fill(0);
   for (let row = 0; row < keep.length; row++) keep[row] &= column.codes[row] === code;
+}
+
+// Rows in rising order of their ranks; equal ones in the order of the data, unknown ones (NaN) last.
+// Sorting the numbers themselves is far quicker than sorting rows with a comparison.
+function sortedRows(ranks) {
+  const sorted = Float64Array.from(ranks).sort();
+  const known = sorted.findIndex(Number.isNaN);
+  const end = known < 0 ? sorted.length : known;
+  const rows = new Uint32Array(ranks.length);
+  const filled = new Uint32Array(end + 1); // how many rows of an equal rank have been placed
+  let unknown = end;
+  for (let row = 0; row < ranks.length; row++) {
+    const rank = ranks[row];
+    if (Number.isNaN(rank)) {
+      rows[unknown++] = row;
+      continue;
+    }
+    let low = 0;
+    let high = end;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sorted[middle] < rank) low = middle + 1;
+      else high = middle;
+    }
+    rows[low + filled[low]++] = row;
+  }
+  return rows;
 }
 
 // Ranks of texts: each distinct text is ordered once.

@@ -18,7 +18,8 @@ class SliceTable {
     this.head = h("tr");
     this.scales = Object.fromEntries(["nfr", "accuracy_difference"].map((metric) => [metric, this.scale(metric)]));
     place.append(h("table", { class: "slices" }, h("thead", {}, this.head), this.body));
-    state.listen(() => this.draw());
+    state.listen(({ slices }, previous) => slices !== previous.slices && this.draw());
+    this.draw();
   }
 
   scale(metric) {

@@ -10,7 +10,7 @@ class InstanceTable {
     this.chosen = -1;
     this.onchoose = () => {};
     this.onsort = () => {};
-    this.columns = tableColumns(index);
+    this.columns = tableColumns(index, texts);
     this.head = h("div", { class: "row head", role: "row", "aria-rowindex": 1 });
     this.body = h("div", { class: "rows", role: "rowgroup" });
     this.scroller = container;
@@ -47,7 +47,16 @@ class InstanceTable {
     this.virtual.setOptions(this.options());
     this.virtual._willUpdate();
     this.virtual.measure();
-    this.draw();
+  }
+
+  // Reading or writing the scroll position makes the browser lay out the page: only where it is not at the top.
+  toTop() {
+    if (this.virtual.scrollOffset) this.scroller.scrollTop = 0;
+  }
+
+  // Draws again what waits for a text that has come.
+  fill() {
+    if ($(".waiting", this.body)) this.draw();
   }
 
   drawHead(sort) {
@@ -103,7 +112,7 @@ class InstanceTable {
 }
 
 // What the list shows of a row, as far as the data has it.
-function tableColumns(index) {
+function tableColumns(index, texts) {
   const columns = [
     {
       label: "Kind",
@@ -114,23 +123,22 @@ function tableColumns(index) {
     },
     { label: "Id", sort: "id", kind: "id", width: "minmax(4rem, 8rem)", draw: (row) => idText(index, row) },
   ];
-  if (index.prompt.length)
+  if (index.prompt)
     columns.push({
       label: "Prompt",
       kind: "text prompt",
       width: "minmax(0, 2.2fr)",
-      draw: (row) => oneLine(index.prompt[row] ?? ""),
+      draw: (row) => snippet(texts, row, (chunk) => chunk.prompt),
     });
   for (const version of ["old", "new"]) {
-    const answers = index.answer[version];
-    if (!answers) continue;
+    if (!(version in index.answer)) continue;
     columns.push({
       label: versionName(version),
       title: `Answer of ${versionName(version)}`,
-      sort: `answer:${version}`,
+      sort: index.answer[version] ? `answer:${version}` : null,
       kind: `text answer ${version}`,
       width: "minmax(4rem, 1fr)",
-      draw: (row) => answerText(index, version, row),
+      draw: (row) => answerText(index, texts, version, row),
     });
   }
   return [...columns, ...numberColumns(index), ...fateColumn(index)];
@@ -189,9 +197,17 @@ function rightMark(flag, before = "") {
   return h("span", { class: `mark ${word.replace(" ", "-")}`, title: before + word, role: "img", "aria-label": before + word }, sign);
 }
 
-function answerText(index, version, row) {
-  const text = index.answer[version].at(row);
+// The beginning of a long text; dots while its chunk is being read.
+function snippet(texts, row, column) {
+  const text = texts.peek(row, column);
+  if (text === undefined) return h("span", { class: "none waiting" }, "…");
+  return text === null ? h("span", { class: "none" }, "none") : h("span", {}, oneLine(text));
+}
+
+function answerText(index, texts, version, row) {
   const mark = index.correct[version] ? rightMark(index.correct[version][row], `${versionName(version)}: `) : null;
-  const answer = text === null ? h("span", { class: "none" }, "no answer") : h("span", {}, oneLine(text));
-  return [mark, answer];
+  const known = index.answer[version];
+  if (!known) return [mark, snippet(texts, row, (chunk) => chunk.answer[version])];
+  const text = known.at(row);
+  return [mark, text === null ? h("span", { class: "none" }, "no answer") : h("span", {}, oneLine(text))];
 }

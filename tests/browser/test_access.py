@@ -1,0 +1,61 @@
+"""The page for everyone: axe finds nothing serious, keyboards reach everything, phones and print show it."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1440, 390])
+def test_axe_finds_nothing_serious(open_page, page_file, comparison, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
+    opened = open_page(
+        page_file,
+        f"#kind=regression&row={comparison.instances['id'][0].as_py()}",
+        color_scheme=scheme,
+        viewport={"width": width, "height": 844},
+    )
+    opened.page.wait_for_selector("#detail .panels")
+    found = axe.run(opened.page).response["violations"]
+    serious = [
+        (v["id"], n["html"][:160], n["failureSummary"][:300])
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for n in v["nodes"][:3]
+    ]
+    assert serious == []
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_nothing_is_wider_than_the_window(open_page, page_file, width):
+    opened = open_page(page_file, "#kind=regression", viewport={"width": width, "height": 844})
+    opened.page.keyboard.press("n")
+    opened.page.wait_for_selector("#detail .panels")
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_scripts_the_figures_are_there(browser, page_file):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    assert "%" in page.inner_text(".keys")
+    assert page.locator("table.figures tbody tr").count() > 15
+    context.close()
+
+
+def test_print_shows_the_figures_and_hides_the_controls(open_page, page_file):
+    opened = open_page(page_file)
+    opened.page.emulate_media(media="print")
+    assert opened.page.is_visible("table.figures")
+    assert not opened.page.is_visible(".toolbar")
+    assert not opened.page.is_visible("#table")
+
+
+def test_theme_button_overrides_the_system(open_page, page_file):
+    opened = open_page(page_file, color_scheme="light")
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = opened.page.evaluate(colour)
+    opened.page.click("#theme")
+    assert opened.page.evaluate(colour) == light
+    opened.page.click("#theme")
+    assert opened.page.evaluate(colour) != light
