@@ -12,17 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from muscle_llm.distill.masks import IGNORED, Facts, find_mask
+from muscle_llm.distill.divergences import at_least_float32, find_divergence
+from muscle_llm.distill.masks import IGNORED, Facts, find_mask, teacher_weights
 
-__all__ = [
-    "LossParts",
-    "at_least_float32",
-    "compatibility_loss",
-    "cross_entropy",
-    "gather_facts",
-    "kl_divergence",
-    "next_token_targets",
-]
+__all__ = ["LossParts", "compatibility_loss", "cross_entropy", "gather_facts", "next_token_targets"]
 
 
 @dataclass(frozen=True)
@@ -33,27 +26,17 @@ class LossParts:
         loss: what to minimise, divided by the token count; carries the gradient.
         tokens: how many positions have a target.
         old_tokens: how many of them (in shares) follow the old teacher.
-        old_kl_sum: divergence from the old teacher over the tokens that follow it.
-        new_kl_sum: divergence from the new teacher over the tokens that follow it.
+        old_sum: weighted divergence from the old teacher.
+        new_sum: weighted divergence from the new teacher.
         ce_sum: the student's cross-entropy (nats); None when it was not needed.
     """
 
     loss: Tensor
     tokens: Tensor
     old_tokens: Tensor
-    old_kl_sum: Tensor
-    new_kl_sum: Tensor
+    old_sum: Tensor
+    new_sum: Tensor
     ce_sum: Tensor | None
-
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Return half-precision values in float32 and others as they are.
-
-    Example:
-        >>> at_least_float32(torch.zeros(1, dtype=torch.bfloat16)).dtype
-        torch.float32
-    """
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 def next_token_targets(labels_BT: Tensor) -> Tensor:
@@ -72,30 +55,6 @@ def next_token_targets(labels_BT: Tensor) -> Tensor:
     return functional.pad(labels_BT[:, 1:], (0, 1), value=IGNORED)
 
 
-def kl_divergence(teacher_NV: Tensor, student_NV: Tensor, temperature: float = 1.0) -> Tensor:
-    """Forward Kullback-Leibler divergence of softened distributions, per row.
-
-    Formula: KL(softmax(teacher/T) || softmax(student/T)), in nats, without a factor T^2
-
-    Args:
-        teacher_NV: logits.
-        student_NV: logits.
-        temperature: T > 0, divides both.
-
-    Returns:
-        float (N,), never below 0 but for rounding.
-
-    Example:
-        >>> kl_divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 0.0]])).item()
-        0.0
-
-    Source: paper, eq. 1.
-    """
-    teacher_logp = functional.log_softmax(at_least_float32(teacher_NV) / temperature, dim=-1)
-    student_logp = functional.log_softmax(at_least_float32(student_NV) / temperature, dim=-1)
-    return (teacher_logp.exp() * (teacher_logp - student_logp)).sum(dim=-1)
-
-
 def cross_entropy(student_NV: Tensor, targets_N: Tensor) -> Tensor:
     """Cross-entropy of the targets at temperature 1, per row, in nats.
 
@@ -108,28 +67,30 @@ def cross_entropy(student_NV: Tensor, targets_N: Tensor) -> Tensor:
     return functional.cross_entropy(at_least_float32(student_NV), targets_N, reduction="none")
 
 
-def gather_facts(needs: tuple[str, ...], student_BTV: Tensor, old_BTV: Tensor, targets_BT: Tensor) -> Facts:
+def gather_facts(
+    needs: tuple[str, ...], student_BTV: Tensor, old_BTV: Tensor, new_BTV: Tensor, targets_BT: Tensor
+) -> Facts:
     """Compute what a mask looks at, from logits.
 
     Args:
         needs: names of fields of :class:`Facts`.
         student_BTV: the student's logits.
         old_BTV: the old teacher's logits.
+        new_BTV: the new teacher's logits.
         targets_BT: IGNORED where there is no target.
 
     Example:
         >>> logits = torch.tensor([[[0.0, 1.0]]])
-        >>> gather_facts(("old_argmax_BT",), logits, logits, torch.tensor([[0]])).old_argmax_BT
+        >>> gather_facts(("old_argmax_BT",), logits, logits, logits, torch.tensor([[0]])).old_argmax_BT
         tensor([[1]])
     """
     found: dict[str, Tensor] = {}
-    for who, logits_BTV in (("student", student_BTV), ("old", old_BTV)):
+    for who, logits_BTV in (("student", student_BTV), ("old", old_BTV), ("new", new_BTV)):
         if f"{who}_argmax_BT" in needs:
             found[f"{who}_argmax_BT"] = logits_BTV.argmax(dim=-1)
         if f"{who}_logp_BT" in needs:
             logp_BTV = functional.log_softmax(at_least_float32(logits_BTV), dim=-1)
-            index_BT1 = targets_BT.clamp(min=0)[..., None]
-            logp_BT = logp_BTV.gather(-1, index_BT1)[..., 0]
+            logp_BT = logp_BTV.gather(-1, targets_BT.clamp(min=0)[..., None])[..., 0]
             found[f"{who}_logp_BT"] = logp_BT.masked_fill(targets_BT == IGNORED, 0.0)
     return Facts(targets_BT, **found)
 
@@ -141,17 +102,21 @@ def compatibility_loss(
     targets_BT: Tensor,
     *,
     mask: str = "student_wrong",
+    divergence: str = "forward_kl",
     temperature: float = 2.0,
+    temperature_squared: bool = False,
     ce_weight: float = 0.0,
+    instance_weights_B: Tensor | None = None,
     token_count: Tensor | float | None = None,
 ) -> LossParts:
     """Distil from the old model where the mask says so, from the new one elsewhere.
 
-    Formula: L = (1-w) mean_i [ m_i KL(old_i || student_i) + (1-m_i) KL(new_i || student_i) ] + w mean_i CE_i,
-    over the positions i that have a target; the KLs at temperature T, without a factor T^2;
+    Formula: L = mean_i v_b [ (1-w) (m_i D(old_i, student_i) + (1-m_i) D(new_i, student_i)) + w CE_i ]
+    over the positions i that have a target; D at temperature T; v_b = 1 unless instance weights are given;
     w = 1 - lambda of eq. 5
 
-    The mask is a choice, not a function to learn from: no gradient flows through it.
+    The mask is a choice, not a function to learn from: no gradient flows through it. Vocabularies padded
+    to different sizes are compared on the tokens they share, each renormalised.
 
     Args:
         student_BTV: logits, float; the gradient goes here.
@@ -159,8 +124,12 @@ def compatibility_loss(
         new_BTV: the new teacher's logits.
         targets_BT: int, IGNORED where there is no target.
         mask: a name in :data:`muscle_llm.distill.masks.MASKS`.
+        divergence: a name in :data:`muscle_llm.distill.divergences.DIVERGENCES`.
         temperature: T > 0.
+        temperature_squared: multiply the divergences by T^2 (the paper does not), which keeps the size of
+            their gradient independent of T.
         ce_weight: w, 0 to 1.
+        instance_weights_B: v, 0 or more, one per sequence.
         token_count: divide by this instead of by the number of targets in this batch (for gradient
             accumulation: the count over the whole accumulated batch).
 
@@ -168,7 +137,7 @@ def compatibility_loss(
         The loss and its parts; a batch without any target has loss 0.
 
     Raises:
-        ConfigError: there is no such mask.
+        ConfigError: there is no such mask or divergence.
 
     Example:
         >>> z = torch.tensor([[[0.0, 1.0], [2.0, 0.0]]])
@@ -178,26 +147,32 @@ def compatibility_loss(
 
     Source: paper, eq. 1 and eq. 5.
     """
-    rule = find_mask(mask)
+    rule, compare = find_mask(mask), find_divergence(divergence).plain
+    shared = min(logits.shape[-1] for logits in (student_BTV, old_BTV, new_BTV))
+    student_BTV, old_BTV, new_BTV = (z[..., :shared] for z in (student_BTV, old_BTV, new_BTV))
+    valid_BT = targets_BT != IGNORED
     with torch.no_grad():
-        facts = gather_facts(rule.needs, student_BTV, old_BTV, targets_BT)
-        valid_BT = targets_BT != IGNORED
-        share_BT = at_least_float32(rule.function(facts).to(student_BTV.dtype))
-        old_share_N = share_BT[valid_BT]
+        facts = gather_facts(rule.needs, student_BTV, old_BTV, new_BTV, targets_BT)
+        wide = at_least_float32(student_BTV[:0]).dtype
+        old_weight_N, new_weight_N = (w_BT[valid_BT].to(wide) for w_BT in teacher_weights(rule, facts))
+        old_tokens = (old_weight_N / (old_weight_N + new_weight_N).clamp(min=1e-30)).sum()
+        factor_N: Tensor | float = temperature**2 if temperature_squared else 1.0
+        instance_N: Tensor | float = 1.0
+        if instance_weights_B is not None:
+            instance_N = instance_weights_B[:, None].expand_as(targets_BT)[valid_BT]
     student_NV, targets_N = student_BTV[valid_BT], targets_BT[valid_BT]
-    old_kl_sum = (old_share_N * kl_divergence(old_BTV[valid_BT], student_NV, temperature)).sum()
-    new_kl_sum = ((1 - old_share_N) * kl_divergence(new_BTV[valid_BT], student_NV, temperature)).sum()
-    ce_sum = cross_entropy(student_NV, targets_N).sum() if ce_weight > 0 else None
-    total = (1 - ce_weight) * (old_kl_sum + new_kl_sum)
-    if ce_sum is not None:
-        total = total + ce_weight * ce_sum
+    old_N = compare(old_BTV[valid_BT], student_NV, temperature) * factor_N * old_weight_N
+    new_N = compare(new_BTV[valid_BT], student_NV, temperature) * factor_N * new_weight_N
+    total = (1 - ce_weight) * (instance_N * (old_N + new_N)).sum()
+    ce_N = cross_entropy(student_NV, targets_N) if ce_weight > 0 else None
+    if ce_N is not None:
+        total = total + ce_weight * (instance_N * ce_N).sum()
     tokens = valid_BT.sum()
-    count = tokens.clamp(min=1) if token_count is None else token_count
     return LossParts(
-        loss=total / count,
+        loss=total / (tokens.clamp(min=1) if token_count is None else token_count),
         tokens=tokens,
-        old_tokens=old_share_N.sum(),
-        old_kl_sum=old_kl_sum.detach(),
-        new_kl_sum=new_kl_sum.detach(),
-        ce_sum=None if ce_sum is None else ce_sum.detach(),
+        old_tokens=old_tokens,
+        old_sum=old_N.detach().sum(),
+        new_sum=new_N.detach().sum(),
+        ce_sum=None if ce_N is None else ce_N.detach().sum(),
     )

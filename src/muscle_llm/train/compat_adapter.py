@@ -127,7 +127,7 @@ class CompatTrainer(AdapterTrainer):
             else self.token_count(targets_BT, num_items_in_batch),
         )
         self.note(
-            tokens=parts.tokens, old_share=parts.old_tokens, old_kl=parts.old_kl_sum, new_kl=parts.new_kl_sum
+            tokens=parts.tokens, old_share=parts.old_tokens, old_kl=parts.old_sum, new_kl=parts.new_sum
         )
         if parts.ce_sum is not None:
             self.note(ce=parts.ce_sum)
