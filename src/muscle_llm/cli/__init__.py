@@ -16,8 +16,10 @@ __all__ = ["main"]
 # name -> (module, one line for --help). Listing them must not import them: `--help` stays fast.
 COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("muscle_llm.cli.compare", "Tell what an update broke, from two files of predictions."),
+    "inspect": ("muscle_llm.cli.inspect", "Tell what a file or folder of predictions holds."),
     "update": ("muscle_llm.cli.update", "Run a whole update: adapters, predictions, remedies, comparison."),
     "demo": ("muscle_llm.cli.demo", "Run a small update offline and show what it broke and what mends it."),
+    "init": ("muscle_llm.cli.init", "Write a file to start from: init policy."),
 }
 
 

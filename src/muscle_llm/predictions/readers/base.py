@@ -60,6 +60,7 @@ class Reader:
         read: returns the predictions in a source, or raises `InputError`.
         parts: the tasks and runs in a folder, the oldest run first; ``None`` where the format has no folders.
         choices: what the user can choose in a source: option -> names, such as ``{"--filter": ["none"]}``.
+        uses: column of the predictions -> the field of the log it comes from, for showing.
     """
 
     name: str
@@ -68,3 +69,4 @@ class Reader:
     read: Callable[[Source, ReadOptions], Predictions]
     parts: Callable[[Source], list[Part]] | None = None
     choices: Callable[[Source], dict[str, list[str]]] | None = None
+    uses: Mapping[str, str] = field(default_factory=dict)

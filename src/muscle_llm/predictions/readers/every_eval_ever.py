@@ -190,6 +190,19 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return {"--select": list(dict.fromkeys(_result_name(r) for r in _load(_instances(source))))}
 
 
+_USES = {
+    "id": "sample_id",
+    "prompt": "input.formatted, else input.raw",
+    "answer": "answer_attribution, the final extracted_value",
+    "output": "output.raw, else the last message",
+    "references": "input.reference",
+    "choices": "input.choices",
+    "correct": "evaluation.is_correct",
+    "scores": "evaluation.score",
+    "error": "error",
+    "prompt_hash": "sample_hash",
+}
+
 READER = Reader(
     "every_eval_ever",
     "every_eval_ever instance-level JSON lines, with the aggregate JSON beside them",
@@ -197,4 +210,5 @@ READER = Reader(
     _read,
     None,
     _choices,
+    _USES,
 )

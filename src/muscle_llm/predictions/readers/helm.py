@@ -364,6 +364,21 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return {"--metric": [n for n in _metric_values(stats) if not _BOOKKEEPING.fullmatch(n)]}
 
 
+_USES = {
+    "id": "instance.id, with its perturbation",
+    "repeat": "train_trial_index",
+    "prompt": "request.prompt",
+    "answer": "result.completions, the most likely, as output_mapping names it",
+    "output": "result.completions",
+    "references": "instance.references tagged correct",
+    "choices": "instance.references",
+    "correct": "per_instance_stats.json, the metric",
+    "scores": "per_instance_stats.json, the other metrics",
+    "cluster": "instance.id",
+    "error": "result.error",
+    "finish_reason": "finish_reason of the completion",
+}
+
 READER = Reader(
     "helm",
     "HELM run folder, or a suite of them: scenario_state.json, per_instance_stats.json",
@@ -371,4 +386,5 @@ READER = Reader(
     _read,
     _parts,
     _choices,
+    _USES,
 )

@@ -309,6 +309,20 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return {"--metric": list(dict.fromkeys(n for v in values for n in v))}
 
 
+_USES = {
+    "id": "id",
+    "repeat": "epoch",
+    "prompt": "input",
+    "answer": "scores, the answer of the scorer",
+    "output": "output.completion",
+    "references": "target",
+    "choices": "choices",
+    "correct": "the scorer's value",
+    "scores": "the other scorers",
+    "error": "error.message",
+    "finish_reason": "limit, or output's stop_reason",
+}
+
 READER = Reader(
     "inspect",
     "Inspect log, .eval or .json, or a folder of them (extra: inspect)",
@@ -316,4 +330,5 @@ READER = Reader(
     _read,
     _parts,
     _choices,
+    _USES,
 )

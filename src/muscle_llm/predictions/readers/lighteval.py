@@ -256,6 +256,18 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return {"--metric": list(_metric_values(_load(source)))}
 
 
+_USES = {
+    "id": "doc.id, else the row's number",
+    "prompt": "model_response.input, else doc.query",
+    "answer": "model_response.text (of several options: the most likely)",
+    "output": "model_response.text",
+    "references": "doc.choices at doc.gold_index",
+    "choices": "doc.choices",
+    "choice_scores": "model_response.logprobs",
+    "correct": "the metric",
+    "scores": "the other metrics",
+}
+
 READER = Reader(
-    "lighteval", "lighteval details_*.parquet, or a folder of them", _detect, _read, _parts, _choices
+    "lighteval", "lighteval details_*.parquet, or a folder of them", _detect, _read, _parts, _choices, _USES
 )

@@ -120,4 +120,14 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return {"--select": sides, "--metric": _fields_of_type(document, "per_model_boolean")}
 
 
-READER = Reader("llm-comparator", "LLM Comparator JSON; --select a or b", _detect, _read, None, _choices)
+_USES = {
+    "id": "custom_fields.id, else the number of the example",
+    "prompt": "input_text",
+    "answer": "output_text_a or output_text_b",
+    "correct": "custom_fields.correct",
+    "scores": "per-model numbers; the raters' score as preference",
+}
+
+READER = Reader(
+    "llm-comparator", "LLM Comparator JSON; --select a or b", _detect, _read, None, _choices, _USES
+)

@@ -274,6 +274,20 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return found
 
 
+_USES = {
+    "id": "doc_id",
+    "prompt": "arguments, the first request",
+    "answer": "filtered_resps (of several options: the most likely)",
+    "output": "resps",
+    "references": "target",
+    "choices": "arguments",
+    "choice_scores": "filtered_resps",
+    "correct": "the metric",
+    "scores": "the other metrics, and those of the other filters",
+    "prompt_hash": "prompt_hash",
+    "reference_hash": "target_hash",
+}
+
 READER = Reader(
     "lm-eval",
     "lm-evaluation-harness samples_*.jsonl beside results_*.json, or the folder of a run",
@@ -281,4 +295,5 @@ READER = Reader(
     _read,
     _parts,
     _choices,
+    _USES,
 )

@@ -213,6 +213,19 @@ def _choices(source: Source) -> dict[str, list[str]]:
     return {"--select": _shown(columns), "--metric": ["success", *dict.fromkeys(names)]}
 
 
+_USES = {
+    "id": "testIdx",
+    "repeat": "the how manyth result of the same test",
+    "prompt": "prompt.raw",
+    "answer": "response.output",
+    "references": "testCase.assert (equals)",
+    "correct": "success",
+    "scores": "score, namedScores",
+    "error": "error, where failureReason is 2",
+    "finish_reason": "response.finishReason",
+    "reference_hash": "testCase.assert",
+}
+
 READER = Reader(
     "promptfoo",
     "promptfoo results (version 3), .json or .jsonl; --select PROVIDER",
@@ -220,4 +233,5 @@ READER = Reader(
     _read,
     None,
     _choices,
+    _USES,
 )
