@@ -7,28 +7,18 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
-import pyarrow as pa
 
-from muscle_llm.comparison.measure import (
-    Column,
-    View,
-    flips_between,
-    same_answers,
-    scores_between,
-    view,
-)
+from muscle_llm.comparison.against import against_new, excess
+from muscle_llm.comparison.causes import cause_results
+from muscle_llm.comparison.measure import Joint, flip_results, joint, reliable, score_results
+from muscle_llm.comparison.notes import exclusions, notes
 from muscle_llm.comparison.pairing import OnMismatch, Paired, pair
+from muscle_llm.comparison.rows import instance_table
 from muscle_llm.comparison.sentence import summarise
-from muscle_llm.comparison.types import QUADRANTS, AgainstNew, Candidate, Comparison, Role, Side
+from muscle_llm.comparison.slicing import slice_documents
+from muscle_llm.comparison.types import Candidate, Comparison, Role, Side
+from muscle_llm.comparison.views import Layout, View, layout, view
 from muscle_llm.errors import InputError, did_you_mean
-from muscle_llm.metrics.candidates import (
-    difference_counts,
-    difference_metrics,
-    paired_indicators,
-    smooth_differences,
-)
-from muscle_llm.metrics.estimate import undefined
-from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.schema import Predictions
 
 __all__ = ["compare"]
@@ -79,12 +69,27 @@ def compare(
     paired = pair({"old": old, "new": new, **candidates}, on_mismatch)
     views = {name: view(table, paired.present.get(name)) for name, table in paired.tables.items()}
     _check_measurable(views)
-    same = {name: same_answers(views["old"], v) for name, v in views.items() if name != "old"}
-    counts, metrics = flips_between(views["old"], views["new"], same["new"], confidence=confidence, seed=SEED)
-    counts.update(_exclusions(views["old"], views["new"], paired))
-    scores, lacking = scores_between(views["old"], views["new"], tolerance=tolerance, confidence=confidence)
+    shape = layout(paired.tables["old"], paired.tables["new"])
+    joints = {name: joint(views["old"], v, shape) for name, v in views.items() if name != "old"}
+    own: dict[str, Any] = {"confidence": confidence, "seed": SEED}
+    smooth: dict[str, Any] = {"tolerance": tolerance, "confidence": confidence}
+    counts, metrics = flip_results(joints["new"], shape, **own)
+    counts.update(exclusions(views["old"], views["new"], paired))
+    if counts["n"] is None:
+        counts["n"] = _usable_instances(views, shape)
+    steady = reliable(views["old"], views["new"], shape)
+    if steady is not None:
+        counts["reliable_negative_flips"], counts["reliable_positive_flips"] = (int(x.sum()) for x in steady)
+    scores, lacking = score_results((views["old"], views["new"]), shape, **smooth)
+    floor = excess(kinds, views, joints, shape, confidence)
+    if floor is not None:
+        metrics["noise_floor"] = floor[0]
+    sliced, slice_warnings = slice_documents(
+        _with_slices(paired), views, joints["new"], shape, tolerance=tolerance, **own
+    )
+    causes, cause = cause_results(paired.tables, views, joints["new"], shape)
     results = {
-        name: _candidate(name, kinds[name], candidates[name], views, same, paired, confidence, tolerance)
+        name: _candidate(name, kinds[name], candidates[name], views, joints, paired, shape, own, smooth)
         for name in candidates
     }
     document: dict[str, Any] = {
@@ -93,20 +98,35 @@ def compare(
         "confidence": confidence,
         "counts": counts,
         "metrics": metrics,
-        "instances": _instances(paired, views, same["new"]),
+        "instances": instance_table(paired.tables, views, joints["new"], shape, cause, steady),
         "scores": scores,
         "candidates": results,
         "task": old.provenance.task or new.provenance.task,
-        "excess_nfr": _excess(kinds, views, confidence),
+        "excess_nfr": None if floor is None else floor[1],
+        "slices": tuple(sliced),
+        "causes": causes,
         "settings": {
             "confidence": confidence,
             "on_mismatch": on_mismatch,
             "tolerance": tolerance,
             "seed": SEED,
+            "repeats": shape.repeats,
+            "clustered": shape.cluster is not None,
         },
-        "warnings": (*paired.warnings, *_notes(counts, lacking, views)),
+        "warnings": (*paired.warnings, *notes(counts, lacking, views), *slice_warnings),
     }
     return Comparison(**document, sentence=summarise(document))
+
+
+def _usable_instances(views: Mapping[str, View], shape: Layout) -> int:
+    both = views["old"].usable & views["new"].usable
+    return int(both.sum()) if shape.instance is None else len(np.unique(shape.instance[both]))
+
+
+def _with_slices(paired: Paired) -> Any:
+    """Return the first of old and new whose rows carry slices."""
+    tables = [paired.tables[v] for v in ("old", "new")]
+    return next((t for t in tables if "slices" in t.column_names), tables[0])
 
 
 def _check_arguments(
@@ -143,138 +163,23 @@ def _check_measurable(views: Mapping[str, View]) -> None:
         raise InputError("no instance is left to compare: every row has an error in old or in new.")
 
 
-def _exclusions(old: View, new: View, paired: Paired) -> dict[str, int | None]:
-    return {
-        "paired": paired.n,
-        "excluded_errors": int((~(old.usable & new.usable)).sum()),
-        "errors_old": old.errors,
-        "errors_new": new.errors,
-        "unmatched_old": paired.unmatched["old"],
-        "unmatched_new": paired.unmatched["new"],
-        "no_answer_old": old.unanswered,
-        "no_answer_new": new.unanswered,
-        "truncated_old": old.truncated,
-        "truncated_new": new.truncated,
-        "dropped_prompt": paired.dropped.get("prompt:new", 0),
-        "dropped_reference": paired.dropped.get("reference:new", 0),
-    }
-
-
 def _candidate(
     name: str,
     role: Role,
     predictions: Predictions,
     views: Mapping[str, View],
-    same: Mapping[str, Any],
+    joints: Mapping[str, Joint | None],
     paired: Paired,
-    confidence: float,
-    tolerance: float,
+    shape: Layout,
+    own: Mapping[str, Any],
+    smooth: Mapping[str, Any],
 ) -> Candidate:
-    old, new, own = views["old"], views["new"], views[name]
-    counts, metrics = flips_between(old, own, same[name], confidence=confidence, seed=SEED)
-    counts["excluded_errors"] = int((paired.present[name] & ~(old.usable & own.usable)).sum())
+    old, candidate = views["old"], views[name]
+    counts, metrics = flip_results(joints[name], shape, **own)
+    if counts["n"] is None:
+        counts["n"] = int((old.usable & candidate.usable).sum())
+    counts["excluded_errors"] = int((paired.present[name] & ~(old.usable & candidate.usable)).sum())
     counts["unmatched"] = paired.unmatched[name]
-    scores, _ = scores_between(old, own, tolerance=tolerance, confidence=confidence)
-    against: dict[str, Any] = {
-        "counts": {},
-        "metrics": {},
-        "scores": _score_differences(old, new, own, tolerance, confidence),
-    }
-    if old.correct is not None and new.correct is not None and own.correct is not None:
-        good = old.graded & new.graded & own.graded
-        right = [v.correct[good] for v in (old, new, own) if v.correct is not None]
-        pairs = [None if same[n] is None else same[n][good] for n in ("new", name)]
-        against["counts"] = difference_counts(*right)
-        against["metrics"] = difference_metrics(*right, *pairs, confidence=confidence, seed=SEED)
-    else:
-        names = ("d_nfr", "d_nfr_percent", "d_pfr", "d_accuracy", "d_nfr_mc")
-        against["metrics"] = {n: undefined("correctness is not known in all versions") for n in names}
-    return Candidate(name, role, predictions.provenance, counts, metrics, scores, AgainstNew(**against))
-
-
-def _score_differences(
-    old: View, new: View, own: View, tolerance: float, confidence: float
-) -> dict[str, Any]:
-    results = {}
-    for score in [s for s in old.scores if s in new.scores and s in own.scores]:
-        values = [v.scores[score] for v in (old, new, own)]
-        good = old.usable & new.usable & own.usable & ~np.isnan(values).any(0)
-        results[score] = smooth_differences(
-            *(v[good] for v in values), tolerance=tolerance, confidence=confidence, seed=SEED
-        )
-    return results
-
-
-def _excess(kinds: Mapping[str, Role], views: Mapping[str, View], confidence: float) -> Any:
-    """Return nfr minus the nfr of the re-run old version, on the instances all three have; ``None`` without
-    one."""
-    reruns = [name for name, role in kinds.items() if role == "noise_floor"]
-    old, new = views["old"], views["new"]
-    if not reruns or old.correct is None or new.correct is None or views[reruns[0]].correct is None:
-        return None
-    rerun = views[reruns[0]]
-    good = old.graded & new.graded & rerun.graded
-    assert rerun.correct is not None
-    lost = (old.correct & ~new.correct)[good]
-    noise = (old.correct & ~rerun.correct)[good]
-    return paired_indicators(lost, noise, confidence)
-
-
-def _instances(paired: Paired, views: Mapping[str, View], same: Any) -> pa.Table:
-    old = paired.tables["old"]
-    columns: dict[str, Any] = {}
-    for name in ("id", "repeat", "prompt", "references", "choices"):
-        source = next(
-            (t for v, t in paired.tables.items() if v in ("old", "new") and name in t.column_names), None
-        )
-        if source is not None:
-            columns[name] = source[name]
-    columns["quadrant"] = Column.quadrants(views["old"], views["new"], same, QUADRANTS)
-    for version, table in paired.tables.items():
-        for name in ("answer", "output", "correct", "choice_scores", "error"):
-            if name in table.column_names:
-                columns[f"{name}:{version}"] = table[name]
-        if "scores" in table.column_names:
-            for field in table.schema.field("scores").type:
-                columns[f"score:{field.name}:{version}"] = pc.struct_field(table["scores"], field.name)
-    result = pa.table(columns)
-    usable = views["old"].usable & views["new"].usable
-    assert len(usable) == old.num_rows
-    return result if usable.all() else result.filter(pa.array(usable))
-
-
-def _notes(
-    counts: Mapping[str, int | None], lacking: Mapping[str, int], views: Mapping[str, View]
-) -> list[str]:
-    notes = []
-    if counts.get("excluded_errors"):
-        notes.append(
-            f"{counts['excluded_errors']} instances with an error are left out "
-            f"({counts['errors_old']} in old, {counts['errors_new']} in new)."
-        )
-    if counts.get("excluded_unscored"):
-        notes.append(
-            f"{counts['excluded_unscored']} instances are left out: right or wrong is not known in both "
-            f"versions."
-        )
-    for side in ("old", "new"):
-        if counts.get(f"no_answer_{side}"):
-            notes.append(
-                f"{counts[f'no_answer_{side}']} instances have no answer in {side} and count as not right."
-            )
-        if counts.get(f"truncated_{side}"):
-            notes.append(f"{counts[f'truncated_{side}']} answers of {side} are cut off by the length limit.")
-        if views[side].correct is not None and not np.any(views[side].correct):
-            notes.append(
-                f"{side} has nothing right; check that answer and reference (or correct) are mapped rightly."
-            )
-    if counts.get("flips_same_answer"):
-        notes.append(
-            f"{counts['flips_same_answer']} flips have the same answer in both versions: "
-            "the grading or the reference differs, not the answer."
-        )
-    notes += [
-        f"{n} instances lack the score {score!r} in old or new and are left out of it."
-        for score, n in lacking.items()
-    ]
-    return notes
+    scores, _ = score_results((old, candidate), shape, **smooth)
+    against = against_new(name, views, joints, shape, **smooth, seed=SEED)
+    return Candidate(name, role, predictions.provenance, counts, metrics, scores, against)

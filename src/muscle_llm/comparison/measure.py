@@ -2,151 +2,175 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from muscle_llm.comparison.views import Bools, Codes, Layout, View, answer_codes, same_answers
+from muscle_llm.metrics.averaged import averaged_flip_metrics, cell_values, one_hot
+from muscle_llm.metrics.clusters import cluster_standard_error
 from muscle_llm.metrics.estimate import Estimate, undefined
-from muscle_llm.metrics.flips import JointCounts, flip_metrics, flip_values, joint_codes, joint_counts
+from muscle_llm.metrics.flips import JointCounts, flip_metrics, flip_values, joint_codes
+from muscle_llm.metrics.power import detectable_difference
+from muscle_llm.metrics.repeats import expected_cells, reliable_flips, share_right
 from muscle_llm.metrics.smooth import smooth_metrics
-from muscle_llm.predictions.arrow import pc
+from muscle_llm.metrics.uncertainty import difference_standard_error
 
-__all__ = ["Column", "View", "flips_between", "same_answers", "scores_between", "view"]
+__all__ = ["Joint", "averaged_scores", "flip_results", "joint", "reliable", "score_results"]
 
-Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 NOT_GRADED = "neither correctness nor references in the logs"
+REPEATED = "answers are repeated: see the accuracy difference and the reliable flips"
+CLUSTERED = "instances come in clusters: see the accuracy difference"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """One version's rows as arrays.
+class Joint:
+    """Old against another version, row by row and instance by instance.
 
     Attributes:
-        usable: whether there is an answer to judge (no error, and the row exists).
-        correct: whether it is right; ``None`` where the logs do not say for any row.
-        graded: whether ``correct`` is known.
-        answer: the answers; ``None`` where there are none at all.
-        scores: score name -> values, NaN where unknown.
-        errors: number of rows with an error.
-        unanswered: number of rows without answer and without error.
-        truncated: number of rows cut off by the length limit.
+        codes: shape (rows,), 4 old right + 2 other right + same answer, of all rows.
+        good: shape (rows,), whether both are graded.
+        answers_known: whether "same answer" means anything.
+        cells: shape (instances, 8), expected shares of the eight cells, NaN for instances without a graded
+            answer in one version; ``None`` where rows are independent instances.
     """
 
-    usable: Bools
-    correct: Bools | None
-    graded: Bools
-    answer: pa.ChunkedArray | None
-    scores: Mapping[str, NDArray[np.float64]]
-    errors: int
-    unanswered: int | None
-    truncated: int | None
+    codes: NDArray[np.uint8]
+    good: Bools
+    answers_known: bool
+    cells: Floats | None
+
+    @property
+    def known(self) -> Bools:
+        """Whether an instance is measured (only with ``cells``)."""
+        assert self.cells is not None
+        return ~np.isnan(self.cells[:, 0])
 
 
-def view(table: pa.Table, present: Bools | None = None) -> View:
-    """Return one version's paired rows as arrays."""
-    n = table.num_rows
-    there = np.ones(n, bool) if present is None else present
-    names = table.column_names
-    failed = table["error"].is_valid().to_numpy() if "error" in names else np.zeros(n, bool)
-    correct = graded = None
-    if "correct" in names:
-        graded = table["correct"].is_valid().to_numpy()
-        correct = pc.fill_null(table["correct"], False).to_numpy()
-        correct = correct if graded.any() else None
-    answer = table["answer"] if "answer" in names and table["answer"].null_count < n else None
-    unanswered = None
-    if answer is not None:
-        unanswered = int((answer.is_null().to_numpy() & there & ~failed).sum())
-    truncated = None
-    if "finish_reason" in names:
-        cut = pc.is_in(table["finish_reason"], value_set=pa.array(["length", "max_tokens", "model_length"]))
-        truncated = int((cut.to_numpy() & there).sum())
-    scores = {}
-    if "scores" in names:
-        for field in table.schema.field("scores").type:
-            values = pc.struct_field(table["scores"], field.name).to_numpy(zero_copy_only=False)
-            scores[field.name] = values.astype(float)
-    return View(
-        usable=there & ~failed,
-        correct=correct,
-        graded=np.zeros(n, bool) if graded is None else graded & there & ~failed,
-        answer=answer,
-        scores=scores,
-        errors=int((failed & there).sum()),
-        unanswered=unanswered,
-        truncated=truncated,
-    )
-
-
-def same_answers(old: View, new: View) -> Bools | None:
-    """Return whether both gave the same answer, per row; no answer twice counts as the same.
-
-    ``None`` where one version's log has no answers.
-    """
-    if old.answer is None or new.answer is None:
+def joint(old: View, other: View, layout: Layout) -> Joint | None:
+    """Return the joint outcomes of old and another version; ``None`` where one is not graded at all."""
+    if old.correct is None or other.correct is None:
         return None
-    equal = pc.fill_null(pc.equal(old.answer, new.answer), False)
-    neither = pc.and_(old.answer.is_null(), new.answer.is_null())
-    return pc.or_(equal, neither).to_numpy()
+    same = same_answers(old, other)
+    codes = joint_codes(old.correct, other.correct, same)
+    good = old.graded & other.graded
+    cells = None
+    if layout.instance is not None:
+        cells = expected_cells(
+            layout.instance,
+            layout.n,
+            (old.correct, other.correct),
+            (old.graded, other.graded),
+            answer_codes(old, other),
+        )
+    elif layout.cluster is not None:
+        cells = one_hot(codes)
+        cells[~good] = np.nan
+    return Joint(codes, good, same is not None, cells)
 
 
-def flips_between(
-    old: View, new: View, same: Bools | None, *, confidence: float, seed: int
+def flip_results(
+    pair: Joint | None, layout: Layout, *, confidence: float, seed: int
 ) -> tuple[dict[str, int | None], dict[str, Estimate]]:
-    """Return counts and flip metrics of two versions over the rows that both have graded."""
-    counts: dict[str, int | None] = {"n": int((old.usable & new.usable).sum())}
-    if old.correct is None or new.correct is None:
-        names = [*flip_values(np.ones((2, 2, 2))), "mcnemar_p"]
+    """Return counts and flip metrics of two versions, ``None`` and undefined where they are not graded."""
+    if pair is None:
+        names = [*flip_values(np.ones((2, 2, 2))), "mcnemar_p", "detectable_difference"]
         nothing = dict.fromkeys(JointCounts(np.zeros((2, 2, 2)), False).to_dict(), None)
-        metrics = {name: undefined(NOT_GRADED) for name in names}
-        return {**nothing, **counts}, metrics
-    good = old.graded & new.graded
-    if good.all():
-        joint = joint_counts(old.correct, new.correct, same)
+        return nothing, {name: undefined(NOT_GRADED) for name in names}
+    codes = pair.codes if pair.good.all() else pair.codes[pair.good]
+    cells = np.bincount(codes, minlength=8).astype(float).reshape(2, 2, 2)
+    counts = JointCounts(cells, pair.answers_known)
+    document = dict(counts.to_dict())
+    if pair.cells is None:
+        metrics = flip_metrics(counts, confidence=confidence, seed=seed)
+        error = float(
+            difference_standard_error(cells[0, 1].sum() / counts.n, cells[1, 0].sum() / counts.n, counts.n)
+        )
     else:
-        joint = joint_counts(old.correct[good], new.correct[good], None if same is None else same[good])
-    counts = dict(joint.to_dict())
-    counts["excluded_unscored"] = int((old.usable & new.usable & ~good).sum())
-    return counts, flip_metrics(joint, confidence=confidence, seed=seed)
+        known = pair.known
+        shares = pair.cells[known]
+        clusters = None if layout.cluster is None else layout.cluster[known]
+        metrics = averaged_flip_metrics(
+            shares,
+            clusters,
+            answers_known=pair.answers_known,
+            confidence=confidence,
+            seed=seed,
+            reason=REPEATED if layout.instance is not None else CLUSTERED,
+        )
+        difference = cell_values(shares, "accuracy_new") - cell_values(shares, "accuracy_old")
+        error, _ = cluster_standard_error(difference, clusters)
+        document.update(n=int(known.sum()))
+        if layout.instance is not None:
+            document.update(rows=counts.n, repeats=layout.repeats)
+        if clusters is not None:
+            document.update(clusters=len(np.unique(clusters)))
+    metrics["detectable_difference"] = (
+        Estimate(detectable_difference(error, confidence))
+        if error > 0 and math.isfinite(error)
+        else undefined("nothing flipped, so the spread of the difference is not known")
+    )
+    return document, metrics
 
 
-def scores_between(
-    old: View, new: View, *, tolerance: float, confidence: float
+def reliable(old: View, new: View, layout: Layout) -> tuple[Bools, Bools] | None:
+    """Return per instance whether it is reliably worse and reliably better; ``None`` without repeats."""
+    if layout.instance is None or old.correct is None or new.correct is None:
+        return None
+    sides = [
+        share_right(v.correct, v.graded, layout.instance, layout.n)
+        for v in (old, new)
+        if v.correct is not None
+    ]
+    return reliable_flips(sides[0], sides[1])
+
+
+def averaged_scores(v: View, name: str, layout: Layout) -> Floats:
+    """Return a score per instance, the mean over its usable repeats; NaN where there is none."""
+    values = np.where(v.usable, v.scores[name], np.nan)
+    if layout.instance is None:
+        return values
+    known = ~np.isnan(values)
+    sums = np.bincount(layout.instance, weights=np.where(known, values, 0.0), minlength=layout.n)
+    tries = np.bincount(layout.instance, weights=known, minlength=layout.n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(tries > 0, sums / tries, np.nan)
+
+
+def score_results(
+    views: tuple[View, View], layout: Layout, *, tolerance: float, confidence: float
 ) -> tuple[dict[str, dict[str, Estimate]], dict[str, int]]:
-    """Return the smooth metrics of every score both versions have, and how many rows lack it."""
-    results, lacking = {}, {}
-    usable = old.usable & new.usable
-    for name, a in old.scores.items():
-        if name not in new.scores:
-            continue
-        b = new.scores[name]
-        good = usable & ~np.isnan(a) & ~np.isnan(b)
+    """Return the smooth metrics of every score both versions have, and how many instances lack it."""
+    old, new = views
+    results: dict[str, dict[str, Estimate]] = {}
+    lacking: dict[str, int] = {}
+    usable = np.zeros(layout.n, bool)
+    usable[layout.rows_of[old.usable & new.usable]] = True
+    for name in [s for s in old.scores if s in new.scores]:
+        sides = [averaged_scores(v, name, layout) for v in (old, new)]
+        good = usable & ~np.isnan(sides[0]) & ~np.isnan(sides[1])
         if (count := int((usable & ~good).sum())) > 0:
             lacking[name] = count
-        results[name] = smooth_metrics(a[good], b[good], tolerance=tolerance, confidence=confidence)
+        results[name] = smooth_metrics(
+            sides[0][good],
+            sides[1][good],
+            tolerance=tolerance,
+            confidence=confidence,
+            clusters=_subset(layout.cluster, good),
+        )
     return results, lacking
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A quadrant per row as Arrow's dictionary array, made from the joint codes."""
+def _subset(clusters: Codes | None, good: Bools) -> Codes | None:
+    return None if clusters is None else clusters[good]
 
-    @staticmethod
-    def quadrants(old: View, new: View, same: Bools | None, names: tuple[str, ...]) -> pa.Array:
-        """Return the quadrant's name per row; null where it is not known."""
-        n = len(old.usable)
-        if old.correct is None or new.correct is None:
-            return pa.DictionaryArray.from_arrays(pa.nulls(n, pa.int8()), pa.array(names))
-        # Without known answers a right pair counts as "same" here: nothing says that it changed.
-        code = joint_codes(old.correct, new.correct, np.ones(n, bool) if same is None else same)
-        lookup = np.zeros(8, np.int8)
-        by_cell = {7: 0, 6: 1, 2: 2, 3: 2, 1: 3, 0: 4, 4: 5, 5: 5}
-        for cell, quadrant in by_cell.items():
-            lookup[cell] = quadrant
-        known = old.graded & new.graded
-        indices = pa.array(lookup[code], mask=None if known.all() else ~known)
-        return pa.DictionaryArray.from_arrays(indices, pa.array(names))
+
+def views_with_scores(views: Mapping[str, View], names: tuple[str, ...]) -> list[str]:
+    """Return the scores that all the named versions have."""
+    first = views[names[0]].scores
+    return [s for s in first if all(s in views[n].scores for n in names)]

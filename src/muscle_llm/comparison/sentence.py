@@ -42,14 +42,27 @@ def summarise(document: Mapping[str, Any]) -> str:
     if not metrics["nfr"].defined:
         return _of_scores(document, old, new)
     difference = metrics["accuracy_difference"]
+    level = f"{round(100 * document['confidence'], 3):g} % interval"
     nfr = metrics["nfr"]
-    text = (
-        f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances that were right "
-        f"become wrong ({percent(nfr.value)}, {round(100 * document['confidence'], 3):g} % interval "
-        f"{percent(nfr.low)} to "
-        f"{percent(nfr.high)}) and {counts['positive_flips']} that were wrong become right; accuracy "
-        f"goes from {percent(metrics['accuracy_old'].value)} to {percent(metrics['accuracy_new'].value)} "
-        f"({points(difference.value)} points, {points(difference.low)} to {points(difference.high)})"
+    spread = f"{percent(nfr.value)}, {level} {percent(nfr.low)} to {percent(nfr.high)}"
+    if counts.get("rows"):
+        text = (
+            f"From {old} to {new}, on {counts['n']} instances with up to {counts['repeats']} answers "
+            f"each, a right "
+            f"answer becomes wrong in {spread.replace(',', ' of the pairs of answers (', 1)}); "
+            f"{counts['reliable_negative_flips']} instances are reliably worse and "
+            f"{counts['reliable_positive_flips']} reliably better"
+        )
+    else:
+        text = (
+            f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances that were "
+            f"right become "
+            f"wrong ({spread}) and {counts['positive_flips']} that were wrong become right"
+        )
+    text += (
+        f"; accuracy goes from {percent(metrics['accuracy_old'].value)} to "
+        f"{percent(metrics['accuracy_new'].value)} ({points(difference.value)} points, "
+        f"{points(difference.low)} to {points(difference.high)})"
     )
     excess = document.get("excess_nfr")
     if excess is not None and excess.defined:

@@ -106,12 +106,14 @@ class Comparison:
         scores: the smooth metrics, by score name.
         candidates: further versions compared with old, by name.
         instances: one row per paired (instance, repeat): ``id``, ``repeat``, ``prompt``, ``references``,
-            ``choices``, ``quadrant`` (see `QUADRANTS`) and, per version V of ``old``, ``new`` and the
-            candidates' names, ``answer:V``, ``output:V``, ``correct:V``, ``choice_scores:V`` and
-            ``score:NAME:V``. Columns the logs do not tell are absent.
+            ``choices``, ``quadrant`` (see `QUADRANTS`), ``cause``, ``reliable_flip``, ``slice:NAME`` and,
+            per version V of ``old``, ``new`` and the candidates' names, ``answer:V``, ``output:V``,
+            ``correct:V``, ``choice_scores:V`` and ``score:NAME:V``. Columns the logs do not tell are absent.
         task: name of the task, where the logs tell it.
         excess_nfr: negative flips beyond the noise floor, where there is a measured floor.
-        slices: one document per slice value.
+        slices: one document per slice value: ``slice``, ``value``, ``counts``, ``metrics``, ``scores``, and
+            ``p``, ``q`` (Benjamini-Hochberg over all slices), ``worse``.
+        causes: number of negative and of positive flips by cause (`muscle_llm.metrics.causes`).
         settings: how the comparison was made.
         warnings: what the reader must know, one sentence each.
         sentence: the result in one sentence.
@@ -128,6 +130,7 @@ class Comparison:
     task: str | None = None
     excess_nfr: Estimate | None = None
     slices: tuple[Mapping[str, Any], ...] = ()
+    causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     sentence: str = ""
@@ -154,6 +157,7 @@ class Comparison:
         }
         if self.excess_nfr is not None:
             document["excess_nfr"] = self.excess_nfr.to_dict()
+        document["causes"] = {kind: dict(counts) for kind, counts in self.causes.items()}
         document["slices"] = [dict(s) for s in self.slices]
         document["settings"] = dict(self.settings)
         document["warnings"] = list(self.warnings)

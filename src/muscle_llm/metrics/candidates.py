@@ -5,14 +5,28 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle_llm.metrics.averaged import cell_values
+from muscle_llm.metrics.clusters import (
+    cluster_standard_error,
+    difference_estimate,
+    mean_estimate,
+    smooth_estimate,
+)
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import NO_ANSWERS
-from muscle_llm.metrics.uncertainty import bootstrap_counts, mean_interval, paired_difference, z_value
+from muscle_llm.metrics.uncertainty import bootstrap_counts, paired_difference, z_value
 
-__all__ = ["difference_counts", "difference_metrics", "paired_indicators", "smooth_differences"]
+__all__ = [
+    "averaged_difference_metrics",
+    "difference_counts",
+    "difference_metrics",
+    "paired_indicators",
+    "smooth_differences",
+]
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
+Codes = NDArray[np.integer]
 
 
 def paired_indicators(first: Bools, second: Bools, confidence: float = 0.95) -> Estimate:
@@ -99,6 +113,59 @@ def difference_metrics(
     return metrics
 
 
+def averaged_difference_metrics(
+    new: Floats,
+    candidate: Floats,
+    clusters: Codes | None = None,
+    *,
+    answers_known: bool,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """Return the same differences where instances have several answers or come in clusters.
+
+    Args:
+        new: shape (N, 8), shares of the joint cells of old and new per instance (`expected_cells`).
+        candidate: shape (N, 8), the same of old and the candidate.
+        clusters: shape (N,), or ``None`` for independent instances.
+        answers_known: whether "same answer" means anything.
+        confidence: level in (0, 1).
+        seed: of the bootstrap.
+
+    Example:
+        >>> new, candidate = np.eye(8)[[4, 6]], np.eye(8)[[6, 6]]
+        >>> averaged_difference_metrics(new, candidate, answers_known=True)["d_nfr"].value
+        -0.5
+    """
+    pairs = {"d_nfr": "nfr", "d_pfr": "pfr", "d_accuracy": "accuracy_new", "d_nfr_mc": "nfr_mc"}
+    metrics = {}
+    for name, base in pairs.items():
+        change = cell_values(candidate, base) - cell_values(new, base)
+        known = answers_known or name != "d_nfr_mc"
+        metrics[name] = difference_estimate(change, clusters, confidence) if known else undefined(NO_ANSWERS)
+    metrics["d_nfr_percent"] = _percent_of_means(
+        cell_values(candidate, "nfr"), cell_values(new, "nfr"), clusters, confidence, seed
+    )
+    return metrics
+
+
+def _percent_of_means(
+    first: Floats, second: Floats, clusters: Codes | None, confidence: float, seed: int
+) -> Estimate:
+    def percent(means: tuple[Floats, ...]) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return 100 * (means[0] / means[1] - 1)
+
+    return smooth_estimate(
+        (first, second),
+        percent,
+        clusters,
+        confidence=confidence,
+        seed=seed,
+        reason="new has no negative flips",
+    )
+
+
 def _percent(first: Bools, second: Bools, confidence: float, seed: int) -> Estimate:
     """Return 100 (mean(first) / mean(second) - 1) with a bootstrap interval over the joint counts."""
     cells = np.bincount(2 * first.view(np.uint8) + second.view(np.uint8), minlength=4).reshape(2, 2)
@@ -123,6 +190,7 @@ def smooth_differences(
     tolerance: float = 0.0,
     confidence: float = 0.95,
     seed: int = 0,
+    clusters: Codes | None = None,
 ) -> dict[str, Estimate]:
     """Return candidate minus new of the smooth metrics, on the same instances.
 
@@ -136,6 +204,7 @@ def smooth_differences(
         tolerance: eps >= 0; a change of at most this much is no flip.
         confidence: level in (0, 1).
         seed: of the bootstrap of the percentage.
+        clusters: shape (N,), the cluster of each instance; ``None`` for independent instances.
 
     Example:
         >>> m = smooth_differences(np.array([0.5, 0.5]), np.array([0.25, 0.75]), np.array([0.5, 0.75]))
@@ -148,27 +217,43 @@ def smooth_differences(
         return {name: undefined("no instances with this score in all versions") for name in names}
     down, down_c = d_new < -tolerance, d_candidate < -tolerance
     up, up_c = d_new > tolerance, d_candidate > tolerance
+
+    def change(first: Bools, second: Bools) -> Estimate:
+        if clusters is None:
+            return paired_indicators(first, second, confidence)
+        return difference_estimate(first.astype(float) - second, clusters, confidence)
+
+    if clusters is None:
+        percent = _percent(down_c, down, confidence, seed)
+    else:
+        percent = _percent_of_means(down_c.astype(float), down.astype(float), clusters, confidence, seed)
     return {
-        "d_mean": Estimate(*mean_interval(candidate - new, confidence)),
-        "d_nfr": paired_indicators(down_c, down, confidence),
-        "d_nfr_percent": _percent(down_c, down, confidence, seed),
-        "d_pfr": paired_indicators(up_c, up, confidence),
-        "d_gain": _ratio_difference(d_candidate, up_c, d_new, up, confidence, "improved"),
-        "d_regress": _ratio_difference(-d_candidate, down_c, -d_new, down, confidence, "got worse"),
+        "d_mean": mean_estimate(candidate - new, clusters, confidence),
+        "d_nfr": change(down_c, down),
+        "d_nfr_percent": percent,
+        "d_pfr": change(up_c, up),
+        "d_gain": _ratio_difference(d_candidate, up_c, d_new, up, clusters, confidence, "improved"),
+        "d_regress": _ratio_difference(-d_candidate, down_c, -d_new, down, clusters, confidence, "got worse"),
     }
 
 
 def _ratio_difference(
-    first: Floats, in_first: Bools, second: Floats, in_second: Bools, confidence: float, verb: str
+    first: Floats,
+    in_first: Bools,
+    second: Floats,
+    in_second: Bools,
+    clusters: Codes | None,
+    confidence: float,
+    verb: str,
 ) -> Estimate:
     if not in_first.any() or not in_second.any():
         return undefined(f"no instance {verb} in {'the candidate' if not in_first.any() else 'new'}")
     means = float(first[in_first].mean()), float(second[in_second].mean())
-    influence = (
-        in_first * (first - means[0]) / in_first.mean() - in_second * (second - means[1]) / in_second.mean()
-    )
+    influence = in_first * (first - means[0]) / in_first.mean()
+    influence -= in_second * (second - means[1]) / in_second.mean()
     value = means[0] - means[1]
-    if min(in_first.sum(), in_second.sum()) < 2:
+    error, count = cluster_standard_error(influence, clusters)
+    if min(in_first.sum(), in_second.sum()) < 2 or count < 2:
         return Estimate(value)
-    half = z_value(confidence) * float(influence.std(ddof=1)) / np.sqrt(first.size)
-    return Estimate(value, float(value - half), float(value + half))
+    half = z_value(confidence) * error
+    return Estimate(value, value - half, value + half)

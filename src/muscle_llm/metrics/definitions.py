@@ -67,6 +67,16 @@ DEFINITIONS: dict[str, Definition] = {
     "both_wrong_same": Definition("both wrong, same", "share both get wrong with the same answer"),
     "both_wrong_changed": Definition("both wrong, changed", "share both get wrong with different answers"),
     "regression": Definition("regression", "share that old gets right and new gets wrong", better="lower"),
+    "noise_floor": Definition(
+        "noise floor",
+        "NFR without an update: of a re-run old version, or between draws of old",
+        better="lower",
+    ),
+    "detectable_difference": Definition(
+        "detectable difference",
+        "smallest accuracy difference these instances show with 80 % power",
+        "difference",
+    ),
     "excess_nfr": Definition(
         "excess NFR",
         "negative flips beyond the noise floor: what the update itself broke",

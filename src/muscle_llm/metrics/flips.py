@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.uncertainty import bootstrap_counts, mcnemar, paired_difference, wilson
 
-__all__ = ["JointCounts", "flip_metrics", "flip_values", "joint_codes", "joint_counts"]
+__all__ = ["JointCounts", "flip_metrics", "flip_values", "joint_codes", "joint_counts", "undefined_reason"]
 
 Floats = NDArray[np.float64]
 
@@ -200,19 +200,28 @@ def flip_metrics(counts: JointCounts, *, confidence: float = 0.95, seed: int = 0
         seed=seed,
     )
     bounds.update(relative)
+    reasons = {name: undefined_reason(name, value, counts) for name, value in values.items()}
     metrics = {
-        name: undefined(_reason(name, counts))
-        if math.isnan(value) or (name in _ANSWERS and not counts.answers_known)
-        else Estimate(value, *bounds[name])
+        name: undefined(reason) if (reason := reasons[name]) else Estimate(value, *bounds[name])
         for name, value in values.items()
     }
     metrics["mcnemar_p"] = Estimate(float(mcnemar(lost, gained)))
     return metrics
 
 
-def _reason(name: str, counts: JointCounts) -> str:
-    if name in _ANSWERS:
+def undefined_reason(name: str, value: float, counts: JointCounts) -> str | None:
+    """Return why a flip metric of these counts is undefined; ``None`` where it is defined.
+
+    Example:
+        >>> undefined_reason("churn", 0.0, JointCounts(np.ones((2, 2, 2)), False))
+        'no answers in the logs'
+    """
+    if counts.n == 0:
+        return "no instances"
+    if name in _ANSWERS and not counts.answers_known:
         return NO_ANSWERS
+    if not math.isnan(value):
+        return None
     return {
         "btc": "old has nothing right",
         "bec": "old has nothing wrong",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle_llm.metrics.clusters import mean_estimate, rate_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
-from muscle_llm.metrics.uncertainty import mean_interval, wilson
+from muscle_llm.metrics.uncertainty import wilson
 
 __all__ = ["smooth_metrics"]
 
@@ -17,6 +18,7 @@ def smooth_metrics(
     *,
     tolerance: float = 0.0,
     confidence: float = 0.95,
+    clusters: NDArray[np.integer] | None = None,
 ) -> dict[str, Estimate]:
     """Return the smooth metrics of two versions' scores on the same instances.
 
@@ -29,6 +31,7 @@ def smooth_metrics(
         new: shape (N,), the new version's scores.
         tolerance: eps >= 0; a change of at most this much is no flip.
         confidence: level in (0, 1).
+        clusters: shape (N,), the cluster of each instance; ``None`` for independent instances.
 
     Returns:
         ``mean_old``, ``mean_new``, ``mean_difference``, ``pfr``, ``nfr``, ``gain``, ``regress``: rates with
@@ -58,18 +61,18 @@ def smooth_metrics(
         raise ValueError("scores must be finite")
     up, down = difference > tolerance, difference < -tolerance
     means = {"mean_old": old, "mean_new": new, "mean_difference": difference}
-    metrics = {name: Estimate(*mean_interval(x, confidence)) for name, x in means.items()}
+    metrics = {name: mean_estimate(x, clusters, confidence) for name, x in means.items()}
     for name, hits in (("pfr", up), ("nfr", down)):
-        low, high = wilson(hits.sum(), n, confidence)
-        metrics[name] = Estimate(float(hits.mean()), float(low), float(high))
-    metrics["gain"] = (
-        Estimate(*mean_interval(difference[up], confidence))
-        if up.any()
-        else undefined("no instance improved")
-    )
-    metrics["regress"] = (
-        Estimate(*mean_interval(-difference[down], confidence))
-        if down.any()
-        else undefined("no instance got worse")
-    )
+        if clusters is None:
+            low, high = wilson(hits.sum(), n, confidence)
+            metrics[name] = Estimate(float(hits.mean()), float(low), float(high))
+        else:
+            metrics[name] = rate_estimate(hits.astype(float), clusters, confidence)
+    for name, hits, sign, verb in (("gain", up, 1, "improved"), ("regress", down, -1, "got worse")):
+        chosen = None if clusters is None else clusters[hits]
+        metrics[name] = (
+            mean_estimate(sign * difference[hits], chosen, confidence)
+            if hits.any()
+            else undefined(f"no instance {verb}")
+        )
     return metrics

@@ -46,7 +46,9 @@ def z_value(confidence: float) -> float:
     return float(ndtri(0.5 + confidence / 2))
 
 
-def wilson(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tuple[Floats, Floats]:
+def wilson(
+    successes: ArrayLike, n: ArrayLike, confidence: float = 0.95, *, quantile: ArrayLike | None = None
+) -> tuple[Floats, Floats]:
     """Return the Wilson score interval of a rate, elementwise.
 
     Formula: all p with (k/n - p)^2 <= z^2 p(1-p)/n.
@@ -55,6 +57,7 @@ def wilson(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tupl
         successes: count k, 0 <= k <= n.
         n: number of trials; 0 gives NaN.
         confidence: level in (0, 1).
+        quantile: instead of the normal quantile of the level, such as Student's for few clusters.
 
     Returns:
         Lower and upper bounds, in [0, 1].
@@ -67,7 +70,7 @@ def wilson(successes: ArrayLike, n: ArrayLike, confidence: float = 0.95) -> tupl
     Source: Wilson (1927), Probable inference, the law of succession, and statistical inference.
     """
     k, n = np.asarray(successes, float), np.asarray(n, float)
-    z2 = z_value(confidence) ** 2
+    z2 = np.asarray(z_value(confidence) if quantile is None else quantile, float) ** 2
     with np.errstate(divide="ignore", invalid="ignore"):
         center = (k + z2 / 2) / (n + z2)
         half = np.sqrt(z2) / (n + z2) * np.sqrt(k * (n - k) / n + z2 / 4)
@@ -99,7 +102,12 @@ def difference_standard_error(pfr: ArrayLike, nfr: ArrayLike, n: ArrayLike) -> F
 
 
 def paired_difference(
-    up: ArrayLike, down: ArrayLike, n: ArrayLike, confidence: float = 0.95
+    up: ArrayLike,
+    down: ArrayLike,
+    n: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    quantile: float | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the score interval of the difference of two rates measured on the same instances.
 
@@ -113,6 +121,7 @@ def paired_difference(
         down: number of instances that lower it; up + down <= n.
         n: number of instances; 0 gives NaN.
         confidence: level in (0, 1).
+        quantile: instead of the normal quantile of the level, such as Student's for few clusters.
 
     Returns:
         Lower and upper bounds, in [-1, 1].
@@ -126,7 +135,7 @@ def paired_difference(
         paired-sample design.
     """
     b, c, n = (np.asarray(v, float) for v in np.broadcast_arrays(up, down, n))
-    z = z_value(confidence)
+    z = z_value(confidence) if quantile is None else quantile
     with np.errstate(divide="ignore", invalid="ignore"):
         center = (b - c) / n
     low = _score_root(b, c, n, -z, np.full_like(center, -1.0), center)
@@ -215,7 +224,7 @@ def bootstrap_counts(
     statistics: Callable[[Floats], Mapping[str, Any]],
     *,
     confidence: float = 0.95,
-    draws: int = 4000,
+    draws: int = 2000,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
     """Return bootstrap percentile intervals of statistics that depend on the data through joint counts only.

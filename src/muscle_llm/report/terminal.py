@@ -29,6 +29,7 @@ _SHOWN = (
     "nfr_floor",
     "nfr_relative",
     "mcnemar_p",
+    "detectable_difference",
 )
 
 
@@ -81,6 +82,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     if any(e.defined for e in comparison.metrics.values()):
         shown = {n: comparison.metrics[n] for n in _SHOWN if n in comparison.metrics}
         if comparison.excess_nfr is not None:
+            shown["noise_floor"] = comparison.metrics["noise_floor"]
             shown["excess_nfr"] = comparison.excess_nfr
         console.print(
             _metric_table(f"n = {comparison.counts['n']}", shown, DEFINITIONS, level, meanings=wide)

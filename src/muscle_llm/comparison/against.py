@@ -1,0 +1,131 @@
+"""A candidate against the new version: what it mends, what that costs; and the noise floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from muscle_llm.comparison.measure import Joint, averaged_scores, views_with_scores
+from muscle_llm.comparison.types import AgainstNew, Role
+from muscle_llm.comparison.views import Layout, View
+from muscle_llm.metrics.averaged import cell_values
+from muscle_llm.metrics.candidates import (
+    averaged_difference_metrics,
+    difference_counts,
+    difference_metrics,
+    paired_indicators,
+    smooth_differences,
+)
+from muscle_llm.metrics.clusters import difference_estimate
+from muscle_llm.metrics.estimate import Estimate, undefined
+from muscle_llm.metrics.repeats import excess_over_repeats, noise_floor, share_right
+
+__all__ = ["against_new", "excess"]
+
+
+def against_new(
+    name: str,
+    views: Mapping[str, View],
+    joints: Mapping[str, Joint | None],
+    layout: Layout,
+    *,
+    tolerance: float,
+    confidence: float,
+    seed: int,
+) -> AgainstNew:
+    """Return the candidate minus the new version, on the instances that old, new and candidate all have."""
+    scores = _score_differences(name, views, layout, tolerance, confidence, seed)
+    pair, own = joints["new"], joints[name]
+    if pair is None or own is None:
+        names = ("d_nfr", "d_nfr_percent", "d_pfr", "d_accuracy", "d_nfr_mc")
+        nothing = {n: undefined("correctness is not known in all versions") for n in names}
+        return AgainstNew({}, nothing, scores)
+    good = pair.good & own.good
+    codes, codes_own = pair.codes[good], own.codes[good]
+    old, new, candidate = codes >= 4, (codes & 2) > 0, (codes_own & 2) > 0
+    counts = difference_counts(old, new, candidate)
+    known = pair.answers_known and own.answers_known
+    if pair.cells is None or own.cells is None:
+        same = [(c & 1) > 0 if known else None for c in (codes, codes_own)]
+        metrics = difference_metrics(old, new, candidate, same[0], same[1], confidence=confidence, seed=seed)
+    else:
+        both = pair.known & own.known
+        metrics = averaged_difference_metrics(
+            pair.cells[both],
+            own.cells[both],
+            None if layout.cluster is None else layout.cluster[both],
+            answers_known=known,
+            confidence=confidence,
+            seed=seed,
+        )
+    return AgainstNew(counts, metrics, scores)
+
+
+def _score_differences(
+    name: str,
+    views: Mapping[str, View],
+    layout: Layout,
+    tolerance: float,
+    confidence: float,
+    seed: int,
+) -> dict[str, Any]:
+    results = {}
+    names = ("old", "new", name)
+    for score in views_with_scores(views, names):
+        values = [averaged_scores(views[v], score, layout) for v in names]
+        good = ~np.isnan(values).any(0)
+        results[score] = smooth_differences(
+            *(v[good] for v in values),
+            tolerance=tolerance,
+            confidence=confidence,
+            seed=seed,
+            clusters=None if layout.cluster is None else layout.cluster[good],
+        )
+    return results
+
+
+def excess(
+    kinds: Mapping[str, Role],
+    views: Mapping[str, View],
+    joints: Mapping[str, Joint | None],
+    layout: Layout,
+    confidence: float,
+) -> tuple[Estimate, Estimate] | None:
+    """Return the noise floor and the nfr beyond it; ``None`` where neither a re-run nor repeats measure a
+    floor.
+
+    A re-run (or re-trained) old version is preferred to repeats: it carries the noise of training as well.
+    """
+    rerun = next((n for n, role in kinds.items() if role == "noise_floor" and joints[n] is not None), None)
+    pair = joints["new"]
+    if pair is None:
+        return None
+    if rerun is not None:
+        own = joints[rerun]
+        assert own is not None
+        if pair.cells is None or own.cells is None:
+            good = pair.good & own.good
+            lost, noise = (np.isin(j.codes[good], (4, 5)) for j in (pair, own))
+            none = np.zeros_like(noise)
+            return paired_indicators(noise, none, confidence), paired_indicators(lost, noise, confidence)
+        both = pair.known & own.known
+        clusters = None if layout.cluster is None else layout.cluster[both]
+        lost, noise = (cell_values(c[both], "nfr") for c in (pair.cells, own.cells))
+        return (
+            difference_estimate(noise, clusters, confidence),
+            difference_estimate(lost - noise, clusters, confidence),
+        )
+    old, new = views["old"], views["new"]
+    if layout.instance is None or old.correct is None or new.correct is None:
+        return None
+    sides = [
+        share_right(v.correct, v.graded, layout.instance, layout.n)
+        for v in (old, new)
+        if v.correct is not None
+    ]
+    return (
+        noise_floor(*sides[0], layout.cluster, confidence),
+        excess_over_repeats(sides[0], sides[1], layout.cluster, confidence),
+    )

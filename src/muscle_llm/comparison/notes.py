@@ -1,0 +1,75 @@
+"""What the reader of a comparison must know, one sentence each; and the counts of what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from muscle_llm.comparison.pairing import Paired
+from muscle_llm.comparison.views import View
+
+__all__ = ["exclusions", "notes"]
+
+
+def exclusions(old: View, new: View, paired: Paired) -> dict[str, int | None]:
+    """Return how many rows were left out, and why."""
+    both = old.usable & new.usable
+    return {
+        "paired": paired.n,
+        "excluded_errors": int((~both).sum()),
+        "excluded_unscored": int((both & ~(old.graded & new.graded)).sum()),
+        "errors_old": old.errors,
+        "errors_new": new.errors,
+        "unmatched_old": paired.unmatched["old"],
+        "unmatched_new": paired.unmatched["new"],
+        "no_answer_old": old.unanswered,
+        "no_answer_new": new.unanswered,
+        "truncated_old": None if old.truncated is None else int(old.truncated.sum()),
+        "truncated_new": None if new.truncated is None else int(new.truncated.sum()),
+        "dropped_prompt": paired.dropped.get("prompt:new", 0),
+        "dropped_reference": paired.dropped.get("reference:new", 0),
+    }
+
+
+def notes(
+    counts: Mapping[str, int | None], lacking: Mapping[str, int], views: Mapping[str, View]
+) -> list[str]:
+    """Return one sentence for everything that could mislead."""
+    found = []
+    graded = views["old"].correct is not None and views["new"].correct is not None
+    if counts["excluded_errors"]:
+        found.append(
+            f"{counts['excluded_errors']} rows with an error are left out "
+            f"({counts['errors_old']} in old, {counts['errors_new']} in new)."
+        )
+    if graded and counts["excluded_unscored"]:
+        found.append(
+            f"{counts['excluded_unscored']} rows are left out of the flips: right or wrong is not known "
+            f"in both "
+            "versions."
+        )
+    for side in ("old", "new"):
+        version = views[side]
+        if counts[f"no_answer_{side}"]:
+            found.append(
+                f"{counts[f'no_answer_{side}']} rows have no answer in {side} and count as not right."
+            )
+        if counts[f"truncated_{side}"]:
+            found.append(f"{counts[f'truncated_{side}']} answers of {side} are cut off by the length limit.")
+        if version.correct is not None and not np.any(version.correct):
+            found.append(
+                f"{side} has nothing right; check that answer and reference (or correct) are mapped rightly."
+            )
+    if counts.get("flips_same_answer"):
+        found.append(
+            f"{counts['flips_same_answer']} flips have the same answer in both versions: "
+            "the grading or the reference differs, not the answer."
+        )
+    if not counts.get("n") and graded:
+        found.append("no instance is graded in both versions.")
+    found += [
+        f"{n} instances lack the score {score!r} in old or new and are left out of it."
+        for score, n in lacking.items()
+    ]
+    return found
