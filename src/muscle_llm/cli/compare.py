@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from muscle_llm.comparison import Comparison
+    from muscle_llm.gate import Policy, Verdict
     from muscle_llm.predictions import Predictions
 
 __all__ = ["command"]
@@ -23,6 +24,7 @@ Examples:
   muscle-llm compare both.jsonl both.jsonl --map id=question \\
       --old-map correct=v1.is_correct --new-map correct=v2.is_correct --json -
   muscle-llm compare old.jsonl new.jsonl remedy.jsonl control.jsonl --old-rerun old_seed2.jsonl
+  muscle-llm compare old.jsonl new.jsonl --policy policy.yaml --junit report.xml --markdown comment.md
 
 \b
 Columns (--map role=column,...; dots lead into nested fields):
@@ -32,7 +34,7 @@ Columns (--map role=column,...; dots lead into nested fields):
 Without --map obvious names are taken. Without correct, an answer is right when it equals a reference.
 
 \b
-Exit codes: 0 done, 2 unusable input.
+Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclusive.
 """
 
 
@@ -68,7 +70,25 @@ Exit codes: 0 done, 2 unusable input.
     "--json", "json_to", metavar="FILE|-", help="Write the comparison as JSON; - is standard output."
 )
 @click.option("--html", "html_to", type=click.Path(), help="Write one page to browse the flips.")
-@click.option("--confidence", type=float, default=0.95, show_default=True, help="Level of the intervals.")
+@click.option(
+    "--policy",
+    "policy_from",
+    type=click.Path(),
+    help="What must hold for the update to ship (see init policy); decides the exit code.",
+)
+@click.option("--junit", "junit_to", type=click.Path(), help="Write the policy's clauses as JUnit XML.")
+@click.option(
+    "--markdown",
+    "markdown_to",
+    metavar="FILE|-",
+    help="Write the verdict and the figures for a pull-request comment; - is standard output.",
+)
+@click.option(
+    "--confidence",
+    type=float,
+    show_default="0.95, or the policy's",
+    help="Level of the intervals.",
+)
 @click.option(
     "--tolerance", type=float, default=0.0, show_default=True, help="A score may move this far: no flip."
 )
@@ -94,7 +114,10 @@ def command(
     old_rerun: str | None,
     json_to: str | None,
     html_to: str | None,
-    confidence: float,
+    policy_from: str | None,
+    junit_to: str | None,
+    markdown_to: str | None,
+    confidence: float | None,
     tolerance: float,
     on_mismatch: str,
 ) -> None:
@@ -107,6 +130,9 @@ def command(
     from muscle_llm.predictions import read_predictions
     from muscle_llm.predictions.mapping import parse_map
 
+    policy = _policy(policy_from, junit_to, confidence)
+    if confidence is None:
+        confidence = 0.95 if policy is None else policy.confidence
     columns = {"old": parse_map([*maps, *old_map]), "new": parse_map([*maps, *new_map])}
     patterns = _patterns(extract)
 
@@ -133,7 +159,33 @@ def command(
         tolerance=tolerance,
         on_mismatch="intersect" if on_mismatch == "intersect" else "error",
     )
-    _write(result, json_to, html_to)
+    verdict = None
+    if policy is not None:
+        from muscle_llm.gate import judge
+
+        verdict = judge(policy, result)
+    _write(result, verdict, json_to, html_to, junit_to, markdown_to)
+    if verdict is not None:
+        click.get_current_context().exit(verdict.exit_code)
+
+
+def _policy(path: str | None, junit_to: str | None, confidence: float | None) -> Policy | None:
+    """Return the policy, read before any log: a mistake in it shows at once."""
+    from muscle_llm.errors import InputError
+
+    if path is None:
+        if junit_to is not None:
+            raise InputError("--junit writes the clauses of a policy. Give one with --policy FILE.")
+        return None
+    from muscle_llm.gate import load_policy
+
+    policy = load_policy(Path(path))
+    if confidence is not None and confidence != policy.confidence:
+        raise InputError(
+            f"--confidence {confidence:g} differs from {path}, which says {policy.confidence:g}. Leave the "
+            "option out."
+        )
+    return policy
 
 
 def _patterns(texts: Sequence[str]) -> Mapping[str, str]:
@@ -167,28 +219,78 @@ def _keys(candidates: Sequence[str], names: Sequence[str], *, rerun: bool) -> li
     return [*keys, "old_rerun"] if rerun else keys
 
 
-def _write(result: Comparison, json_to: str | None, html_to: str | None) -> None:
+def _write(
+    result: Comparison,
+    verdict: Verdict | None,
+    json_to: str | None,
+    html_to: str | None,
+    junit_to: str | None,
+    markdown_to: str | None,
+) -> None:
     from muscle_llm.errors import InputError
     from muscle_llm.files import atomic_write_text
 
-    try:
-        if html_to is not None:
-            from muscle_llm.report.html import render_html
+    texts: dict[str, str] = {}
+    for name, make in (
+        (html_to, _html),
+        (junit_to, _junit),
+        (markdown_to, _markdown),
+        (json_to, _json),
+    ):
+        if name is None:
+            continue
+        if name in texts:
+            raise InputError(f"two outputs are to be written to {name!r}. Give each its own file.")
+        texts[name] = make(result, verdict)
+    for name, text in texts.items():
+        try:
+            if name != "-":
+                atomic_write_text(name, text)
+        except OSError as error:
+            raise InputError(f"{error.filename or name}: cannot be written ({error.strerror}).") from error
+    if "-" in texts:
+        sys.stdout.write(texts["-"])
+        if verdict is not None:
+            from muscle_llm.text import printable
 
-            atomic_write_text(html_to, render_html(result))
-        if json_to is not None:
-            from muscle_llm.report.json import render_json
-
-            if json_to == "-":
-                sys.stdout.write(render_json(result))
-                return
-            atomic_write_text(json_to, render_json(result))
-    except OSError as error:
-        raise InputError(
-            f"{error.filename or html_to or json_to}: cannot be written ({error.strerror})."
-        ) from error
+            click.echo(f"verdict: {printable(verdict.sentence, limit=400)}", err=True)
+        return
     from rich.console import Console
 
     from muscle_llm.report.terminal import print_comparison
 
-    print_comparison(result, Console(highlight=False, markup=False, emoji=False))
+    console = Console(highlight=False, markup=False, emoji=False)
+    print_comparison(result, console)
+    if verdict is not None:
+        from muscle_llm.report.verdict import print_verdict
+
+        print_verdict(verdict, console)
+
+
+def _html(result: Comparison, verdict: Verdict | None) -> str:
+    from muscle_llm.report.html import render_html
+
+    return render_html(result)
+
+
+def _junit(result: Comparison, verdict: Verdict | None) -> str:
+    from muscle_llm.report.junit import render_junit
+
+    return render_junit([] if verdict is None else [verdict])
+
+
+def _markdown(result: Comparison, verdict: Verdict | None) -> str:
+    from muscle_llm.report.markdown import render_markdown
+
+    text = render_markdown(result)
+    if verdict is None:
+        return text
+    from muscle_llm.report.verdict_markdown import render_verdict_markdown
+
+    return f"{render_verdict_markdown(verdict)}\n{text}"
+
+
+def _json(result: Comparison, verdict: Verdict | None) -> str:
+    from muscle_llm.report.json import render_json
+
+    return render_json(result, verdict)

@@ -1,0 +1,118 @@
+"""What a policy can put a margin on, and where a comparison holds it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from muscle_llm.comparison import Comparison
+from muscle_llm.gate.verdict import Unit
+from muscle_llm.metrics.estimate import Estimate, undefined
+
+__all__ = ["MEASURES", "SCORE_MEASURES", "Figures", "Measure", "figures_of", "slices_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One harm: which metric it is, and how it is said.
+
+    Attributes:
+        metric: name of the metric.
+        label: what people read.
+        unit: how it is written.
+        rate: whether it is a share of the instances, with a Wilson interval.
+        mirrored: whether the harm is the metric with its sign turned, as an accuracy that drops.
+        hint: what to do where the metric is missing.
+    """
+
+    metric: str
+    label: str
+    unit: Unit = "share"
+    rate: bool = True
+    mirrored: bool = False
+    hint: str = ""
+
+
+_ANSWERS = "map the answers with --map answer=COLUMN"
+
+MEASURES: dict[str, Measure] = {
+    "accuracy_drop": Measure("accuracy_difference", "accuracy drop", "points", rate=False, mirrored=True),
+    "nfr": Measure("nfr", "negative flips"),
+    "excess_nfr": Measure(
+        "excess_nfr",
+        "negative flips beyond the noise floor",
+        "points",
+        rate=False,
+        hint="give the old version run again with --old-rerun FILE, or several answers per instance",
+    ),
+    "nfr_mc": Measure("nfr_mc", "wrong and changed", hint=_ANSWERS),
+    "churn": Measure("churn", "changed answers", hint=_ANSWERS),
+}
+
+SCORE_MEASURES: dict[str, Measure] = {
+    "mean_drop": Measure("mean_difference", "drop of the mean", "score", rate=False, mirrored=True),
+    "nfr": Measure("nfr", "scores that fell"),
+    "regress": Measure("regress", "mean fall", "score", rate=False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of all instances, or of those of one slice value."""
+
+    n: int | None
+    metrics: Mapping[str, Estimate]
+    scores: Mapping[str, Mapping[str, Estimate]]
+
+    def harm(self, measure: Measure, score: str | None = None) -> Estimate:
+        """Return the harm: the metric, mirrored where more of it is better; undefined where it is missing."""
+        metrics = self.metrics if score is None else self.scores.get(score, {})
+        found = metrics.get(measure.metric)
+        if found is None:
+            what = (
+                "is not measured" if score is None else f"the logs have no score {score!r} in both versions"
+            )
+            return undefined(what)
+        if not measure.mirrored or not found.defined:
+            return found
+        return Estimate(-found.value, -found.high, -found.low)
+
+
+def figures_of(comparison: Comparison) -> Figures:
+    """Return the figures of all instances."""
+    metrics = dict(comparison.metrics)
+    if comparison.excess_nfr is not None:
+        metrics["excess_nfr"] = comparison.excess_nfr
+    return Figures(comparison.counts.get("n"), metrics, comparison.scores)
+
+
+def slices_of(comparison: Comparison) -> dict[str, dict[str, Figures]]:
+    """Return the figures by slice and value, from the slices' documents."""
+    found: dict[str, dict[str, Figures]] = {}
+    for document in comparison.slices:
+        counts = document.get("counts") or {}
+        metrics = dict(document.get("metrics") or {})
+        if document.get("excess_nfr") is not None:
+            metrics["excess_nfr"] = document["excess_nfr"]
+        scores = {
+            name: _estimates(block.get("metrics") or {})
+            for name, block in (document.get("scores") or {}).items()
+        }
+        figures = Figures(counts.get("n", document.get("n")), _estimates(metrics), scores)
+        found.setdefault(str(document["slice"]), {})[str(document["value"])] = figures
+    return found
+
+
+def _estimates(metrics: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: _estimate(figure) for name, figure in metrics.items()}
+
+
+def _estimate(figure: Any) -> Estimate:
+    if isinstance(figure, Estimate):
+        return figure
+    value, low, high = (
+        math.nan if figure.get(key) is None else float(figure[key]) for key in ("value", "low", "high")
+    )
+    return Estimate(value, low, high, figure.get("reason"))
