@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from muscle_llm.predict.harness import predict
+from muscle_llm.predict.harness import Sampling, predict, predict_with
 
-__all__ = ["predict"]
+__all__ = ["Sampling", "predict", "predict_with"]

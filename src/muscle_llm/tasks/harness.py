@@ -41,6 +41,7 @@ class Task:
         filter: the harness's answer filter whose result ``metric`` judges.
         hash: what `task_fingerprint` gives: it changes with the task, its code and its local data.
         sources: local data file -> SHA-256 of its bytes.
+        chat: whether prompts go through the model's chat template.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Task:
     filter: str = "none"
     hash: str = ""
     sources: Mapping[str, str] | None = None
+    chat: bool = False
 
 
 def load_task(
