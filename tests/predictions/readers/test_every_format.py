@@ -78,7 +78,7 @@ def test_named_formats_read_as_detected_ones(logs, tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_can_be_chosen_is_told(logs, tmp_path, name):
-    write, select = _write(logs, name, tmp_path)
+    write, _ = _write(logs, name, tmp_path)
     source = find_source(write(tmp_path))
     reader = choose_reader(source, None, ReadOptions())
     for option, choices in (reader.choices(source) if reader.choices else {}).items():

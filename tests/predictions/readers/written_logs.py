@@ -381,13 +381,16 @@ def helm_state(i: int, trial: int = 0, **changes: Any) -> dict[str, Any]:
     }
 
 
-def helm_stats(i: int, trial: int = 0, values: Mapping[str, float] | None = None, **changes: Any) -> dict[str, Any]:
+def helm_stats(
+    i: int, trial: int = 0, values: Mapping[str, float] | None = None, **changes: Any
+) -> dict[str, Any]:
     figures = values or {"exact_match": float(right(i)), "f1_score": 0.1 * i, "num_prompt_tokens": 30.0}
     return {
         "instance_id": f"id{i}",
         "train_trial_index": trial,
         "stats": [
-            {"name": {"name": n, "split": "test"}, "count": 1, "sum": v, "mean": v} for n, v in figures.items()
+            {"name": {"name": n, "split": "test"}, "count": 1, "sum": v, "mean": v}
+            for n, v in figures.items()
         ],
         **changes,
     }
