@@ -188,7 +188,8 @@ def _values(sample: Fields) -> dict[str, Any]:
             found.update({f"{score}.{name}": inner for name, inner in value.items()})
         else:
             found[score] = value
-    return found
+    # Inspect writes NaN where a sample was not scored.
+    return {name: None if value != value else value for name, value in found.items()}
 
 
 def _number(value: Any) -> float | None:
