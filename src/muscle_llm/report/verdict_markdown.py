@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from muscle_llm.gate.clauses import show
 from muscle_llm.gate.decide import Outcome
 from muscle_llm.gate.verdict import ClauseResult, Verdict
-from muscle_llm.report.markdown import escape_markdown
+from muscle_llm.report.escaping import escape_markdown
 from muscle_llm.report.verdict import worth_showing
 
 __all__ = ["render_verdict_markdown"]
