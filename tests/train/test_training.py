@@ -12,12 +12,14 @@ peft = pytest.importorskip("peft")
 from safetensors.torch import load_file  # noqa: E402
 
 from muscle_llm.distill.losses import compatibility_loss, next_token_targets  # noqa: E402
+from muscle_llm.distill.teachers import LiveTeacher  # noqa: E402
 from muscle_llm.errors import AdapterError, ConfigError, RunError  # noqa: E402
 from muscle_llm.models import load_base, load_tokenizer, save_adapter  # noqa: E402
 from muscle_llm.train import train_compat_adapter, train_task_adapter  # noqa: E402
 from muscle_llm.train.compat_adapter import CompatTrainer, load_old_model, load_student  # noqa: E402
 from muscle_llm.train.data import collate, split_examples, tokenize  # noqa: E402
 from muscle_llm.train.merged_lora import use_merged_forward  # noqa: E402
+from muscle_llm.train.settings import LossSettings  # noqa: E402
 from muscle_llm.train.trainer import training_arguments  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -48,7 +50,7 @@ def train_compat(tiny_base, tiny_base_2, adapters, examples, output_dir, trainin
     )
 
 
-def compat_trainer(tiny_base, tiny_base_2, adapters, examples, folder, training, **settings):
+def compat_trainer(tiny_base, tiny_base_2, adapters, examples, folder, training, plain=False, **settings):
     student = load_student(tiny_base_2, adapters[1], "auto")
     tokenizer = load_tokenizer(tiny_base_2)
     rows = tokenize(examples, tokenizer, max_length=128)
@@ -56,13 +58,15 @@ def compat_trainer(tiny_base, tiny_base_2, adapters, examples, folder, training,
     return CompatTrainer(
         student,
         training_arguments(training, output_dir=folder, seed=0, steps=8, validated=bool(eval_rows)),
-        old_model=load_old_model(tiny_base, adapters[0], "auto"),
+        old=LiveTeacher(load_old_model(tiny_base, adapters[0], "auto")),
+        new=LiveTeacher(student, "new", "compat"),
+        loss=LossSettings(**settings),
         train_rows=train_rows,
         eval_rows=eval_rows,
         training=training,
         base_name=str(tiny_base_2),
         processing_class=tokenizer,
-        **settings,
+        plain=plain,
     )
 
 
@@ -163,7 +167,7 @@ def test_only_the_compatibility_adapter_changes_and_it_does(
     trainer = compat_trainer(tiny_base, tiny_base_2, adapters, examples, tmp_path, short)
     before = {
         f"{owner}.{name}": parameter.detach().clone()
-        for owner, model in (("student", trainer.model), ("old", trainer.old_model))
+        for owner, model in (("student", trainer.model), ("old", trainer.old.model))
         for name, parameter in model.named_parameters()
     }
     compat = {name for name in before if ".compat." in name}
@@ -173,18 +177,21 @@ def test_only_the_compatibility_adapter_changes_and_it_does(
     trainer.train()
     after = {
         f"{owner}.{name}": parameter
-        for owner, model in (("student", trainer.model), ("old", trainer.old_model))
+        for owner, model in (("student", trainer.model), ("old", trainer.old.model))
         for name, parameter in model.named_parameters()
     }
     for name, value in before.items():
         assert torch.equal(value, after[name]) == (name not in compat), name
 
 
+@pytest.mark.parametrize("plain", [True, False])
 def test_the_trainer_s_gradient_is_that_of_the_plain_loss(
-    tiny_base, tiny_base_2, adapters, examples, short, tmp_path
+    plain, tiny_base, tiny_base_2, adapters, examples, short, tmp_path
 ):
     """Three separate models and the plain loss give the gradient the shared base gives."""
-    trainer = compat_trainer(tiny_base, tiny_base_2, adapters, examples, tmp_path, short, ce_weight=0.25)
+    trainer = compat_trainer(
+        tiny_base, tiny_base_2, adapters, examples, tmp_path, short, plain, ce_weight=0.25
+    )
     batch = collate(trainer.train_dataset.rows[:5])
     model = trainer.model
     trainer.compute_loss(model, batch).backward()
@@ -197,10 +204,10 @@ def test_the_trainer_s_gradient_is_that_of_the_plain_loss(
     targets_BT = next_token_targets(batch["labels"])
     logits = student(input_ids=batch["input_ids"]).logits
     compatibility_loss(logits, old_BTV, new_BTV, targets_BT, ce_weight=0.25).loss.backward()
-    plain = {n.replace(".default.", "."): p.grad for n, p in student.named_parameters() if p.grad is not None}
+    alone = {n.replace(".default.", "."): p.grad for n, p in student.named_parameters() if p.grad is not None}
     shared = {n.replace(".compat.", "."): p.grad for n, p in model.named_parameters() if p.grad is not None}
-    assert plain.keys() == shared.keys()
-    for name, gradient in plain.items():
+    assert alone.keys() == shared.keys()
+    for name, gradient in alone.items():
         assert torch.allclose(shared[name], gradient, rtol=1e-3, atol=1e-6), name
 
 
@@ -217,7 +224,9 @@ def test_a_compatibility_adapter_is_an_ordinary_adapter(
     assert isinstance(config["target_modules"], list)
     assert weights(tmp_path / "c").keys() == weights(adapters[1]).keys()
     record = json.loads((tmp_path / "c" / "training.json").read_text())
-    assert record["loss"] == {"mask": "old_only", "temperature": 2.0, "ce_weight": 0.0}
+    assert record["loss"]["mask"] == "old_only"
+    assert record["loss"]["temperature"] == 2.0
+    assert not (tmp_path / "c" / "teachers").exists()
     shares = [entry["old_share"] for entry in record["log"] if "old_share" in entry]
     assert shares == [1.0] * len(shares) != []
     # it moved towards the old model

@@ -24,7 +24,7 @@ from muscle_llm.distill.masks import IGNORED, Facts, Mask, find_mask, teacher_we
 from muscle_llm.distill.teacher_tokens import HiddenTokens, TeacherTokens, TopKTokens, bucket_divergence
 from muscle_llm.errors import ConfigError
 
-__all__ = ["fused_compatibility_loss"]
+__all__ = ["chunked_cross_entropy", "fused_compatibility_loss"]
 
 _CHUNK_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # logits held at a time, per kind of device
 
@@ -151,6 +151,27 @@ def fused_compatibility_loss(
         new_sum=sums["new"],
         ce_sum=sums["ce"] if ce_weight > 0 else None,
     )
+
+
+def chunked_cross_entropy(hidden_NH: Tensor, head: Head, targets_N: Tensor) -> Tensor:
+    """Return the cross-entropy summed over tokens, in nats, without gradient, chunk by chunk.
+
+    Args:
+        hidden_NH: final hidden states.
+        head: the output layer.
+        targets_N: token ids.
+
+    Example:
+        >>> chunked_cross_entropy(torch.zeros(3, 2), Head(torch.eye(2)), torch.tensor([0, 1, 1])).item()
+        2.079
+    """
+    size = max(16, _CHUNK_VALUES.get(hidden_NH.device.type, 1 << 24) // head.vocabulary)
+    with torch.no_grad():
+        parts = [
+            functional.cross_entropy(head.logits(hidden), targets, reduction="sum")
+            for hidden, targets in zip(hidden_NH.split(size), targets_N.split(size), strict=True)
+        ]
+        return torch.stack(parts).sum() if parts else hidden_NH.new_zeros((), dtype=torch.float32)
 
 
 @dataclass(frozen=True)

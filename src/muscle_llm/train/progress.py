@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,7 +22,7 @@ from transformers import TrainerCallback
 if TYPE_CHECKING:
     from muscle_llm.train.trainer import AdapterTrainer
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "counting_bar"]
 
 _SECONDS_BETWEEN_UPDATES = 0.25
 
@@ -85,6 +87,24 @@ class ProgressBar(TrainerCallback):
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+@contextlib.contextmanager
+def counting_bar(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Yield a function that moves a bar by so many; without a bar it does nothing."""
+    if not shown:
+        yield lambda _count: None
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.update(task, advance=count)
 
 
 def _figures(sums: dict[str, float]) -> str:

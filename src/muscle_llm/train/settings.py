@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from muscle_llm.distill.divergences import find_divergence
+from muscle_llm.distill.masks import find_mask
 from muscle_llm.errors import ConfigError
 
-__all__ = ["LoraSettings", "TrainResult", "TrainSettings"]
+__all__ = ["LoraSettings", "LossSettings", "TrainResult", "TrainSettings"]
 
 
 def _positive(owner: object, *names: str) -> None:
@@ -61,6 +63,44 @@ class LoraSettings:
         _positive(self, "rank", "alpha")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"LoraSettings.dropout must be 0 or more and below 1, not {self.dropout!r}.")
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The compatibility loss.
+
+    Args:
+        mask: which teacher a token follows, a name in :data:`muscle_llm.distill.masks.MASKS`.
+        temperature: T > 0, divides both sides' logits.
+        ce_weight: share of the cross-entropy in the loss, 0 to 1 (1 - lambda of eq. 5).
+        divergence: a name in :data:`muscle_llm.distill.divergences.DIVERGENCES`.
+        temperature_squared: multiply the divergences by T^2.
+
+    Raises:
+        ConfigError: an unknown name, or a value out of range.
+
+    Example:
+        >>> LossSettings().mask
+        'student_wrong'
+
+    Source: paper, eq. 1 and eq. 5.
+    """
+
+    mask: str = "student_wrong"
+    temperature: float = 2.0
+    ce_weight: float = 0.0
+    divergence: str = "forward_kl"
+    temperature_squared: bool = False
+
+    def __post_init__(self) -> None:
+        find_mask(self.mask)
+        find_divergence(self.divergence)
+        if not self.temperature > 0:
+            raise ConfigError(f"The temperature must be above 0, not {self.temperature!r}.")
+        if not 0 <= self.ce_weight <= 1:
+            raise ConfigError(
+                f"The weight of the cross-entropy must be between 0 and 1, not {self.ce_weight!r}."
+            )
 
 
 @dataclass(frozen=True)

@@ -213,18 +213,11 @@ class AdapterTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """Return the cross-entropy summed over this batch, divided by the accumulated batch's tokens."""
-        logits_BTV = model(input_ids=inputs["input_ids"]).logits
-        targets_BT = next_token_targets(inputs["labels"])
-        ce_sum = functional.cross_entropy(
-            at_least_float32(logits_BTV).flatten(0, 1),
-            targets_BT.flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
-        tokens = (targets_BT != IGNORED).sum()
+        ce_sum = self.cross_entropy_sum(model, inputs)
+        tokens = (next_token_targets(inputs["labels"]) != IGNORED).sum()
         self.note(tokens=tokens, ce=ce_sum)
         loss = ce_sum / self.token_count(tokens, num_items_in_batch)
-        return (loss, {"logits": logits_BTV}) if return_outputs else loss
+        return (loss, {}) if return_outputs else loss
 
     def token_count(self, tokens: Tensor, num_items_in_batch: Tensor | int | None) -> Tensor | float:
         """Return what to divide the summed loss by.
@@ -251,10 +244,19 @@ class AdapterTrainer(Trainer):
             if not self.trainable or any(p.grad is None for p in self.trainable):
                 raise RunError(
                     f"No gradient reached all of the adapter '{self.adapter_name}'. It must stay the active "
-                    "adapter from the student's forward pass to its backward pass, and every layer must be used."
+                    "adapter from the student's forward to its backward pass, and every layer must be used."
                 )
             self._gradients_seen = True
         return loss
+
+    def cross_entropy_sum(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        """Return the cross-entropy summed over a batch's trained tokens."""
+        return functional.cross_entropy(
+            at_least_float32(model(input_ids=batch["input_ids"]).logits).flatten(0, 1),
+            next_token_targets(batch["labels"]).flatten(),
+            ignore_index=IGNORED,
+            reduction="sum",
+        )
 
     # --- validation ---
 
@@ -265,15 +267,8 @@ class AdapterTrainer(Trainer):
         total, count = 0.0, 0
         with torch.no_grad():
             for batch in self.eval_batches():
-                targets_BT = next_token_targets(batch["labels"])
-                logits_BTV = model(input_ids=batch["input_ids"]).logits
-                total += functional.cross_entropy(
-                    at_least_float32(logits_BTV).flatten(0, 1),
-                    targets_BT.flatten(),
-                    ignore_index=IGNORED,
-                    reduction="sum",
-                ).item()
-                count += int((targets_BT != IGNORED).sum())
+                total += self.cross_entropy_sum(model, batch).item()
+                count += int((next_token_targets(batch["labels"]) != IGNORED).sum())
         model.train()
         metrics = {"eval_ce": total / max(1, count), "epoch": float(self.state.epoch or 0)}
         self.log(dict(metrics))
