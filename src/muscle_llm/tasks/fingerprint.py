@@ -20,11 +20,14 @@ import yaml
 from muscle_llm.errors import ConfigError, InputError, MissingExtraError, did_you_mean
 from muscle_llm.files import sha256_file, sha256_text
 from muscle_llm.tasks.data import local_files, resolve_data_files
+from muscle_llm.tasks.paper import paper_task_files
+from muscle_llm.tasks.paper.load import original_files
 from muscle_llm.text import printable
 
 __all__ = ["harness_task_files", "read_config", "task_file", "task_fingerprint"]
 
 _FUNCTION = "!function "
+_DATA = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt", ".lst", ".gz")
 # Keys that change neither what is asked nor how it is scored (``leaks`` in the metadata is told apart).
 _SILENT = ("metadata", "tag", "task_alias")
 
@@ -57,8 +60,10 @@ def task_fingerprint(
     config, folder = read_config(spec)
     arguments = dict(config.get("dataset_kwargs") or {})
     files = arguments.pop("data_files", None)
-    start = Path(data_dir) if data_dir else folder
-    data = local_files(resolve_data_files(files, start)) if files and not config.get("custom_dataset") else {}
+    if config.get("custom_dataset"):
+        data = custom_files(config, data_dir)
+    else:
+        data = local_files(resolve_data_files(files, Path(data_dir) if data_dir else folder)) if files else {}
     told = {k: v for k, v in config.items() if k not in (*_SILENT, "dataset_kwargs")}
     document = {
         "config": told,
@@ -93,11 +98,14 @@ def task_file(spec: str | Path) -> Path:
         if not path.is_file():
             raise InputError(f"task file {printable(text)} does not exist.")
         return path.resolve()
+    ours = paper_task_files()
+    if text in ours:
+        return ours[text]
     known = harness_task_files()
     if text not in known:
         raise ConfigError(
             f"unknown task '{printable(text)}': neither a YAML file nor a task of lm-evaluation-harness. "
-            f"{did_you_mean(text, known)}"
+            f"{did_you_mean(text, [*ours, *known])}"
         )
     return known[text]
 
@@ -157,8 +165,29 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 def _code_files(config: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """Return name -> SHA-256 of the Python files that a YAML's ``!function`` tags name beside it."""
     names = {v.removeprefix(_FUNCTION).rpartition(".")[0] for v in _texts(config) if v.startswith(_FUNCTION)}
-    paths = {name: folder / f"{name.replace('.', '/')}.py" for name in names}
+    paths = {name: _module_file(name, folder) for name in names}
     return {name: sha256_file(path) for name, path in sorted(paths.items()) if path.is_file()}
+
+
+def _module_file(name: str, folder: Path) -> Path:
+    """Return where a module named in a YAML is: in this package, or beside the YAML."""
+    if name.startswith("muscle_llm."):
+        return Path(__file__).parents[2] / f"{name.replace('.', '/')}.py"
+    return folder / f"{name.replace('.', '/')}.py"
+
+
+def custom_files(config: Mapping[str, Any], data_dir: str | Path | None) -> dict[str, str]:
+    """Return file name -> SHA-256 of the local data that a task with a loader of its own reads."""
+    if data_dir is None:
+        return {}
+    loader = config["custom_dataset"]
+    if isinstance(loader, str) and loader.startswith(f"{_FUNCTION}muscle_llm.tasks.paper."):
+        paths = list(original_files(str(config["task"]), data_dir).values())
+        paths += [p for p in (path.with_name(f"{path.stem}-labels.lst") for path in paths) if p.is_file()]
+    else:
+        place = Path(data_dir).expanduser()
+        paths = [p for p in place.iterdir() if p.suffix in _DATA] if place.is_dir() else [place]
+    return {p.name: sha256_file(p) for p in sorted(paths) if p.is_file()}
 
 
 def _texts(value: Any) -> list[str]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from muscle_llm.errors import ConfigError, InputError, MissingExtraError, did_you_mean
+from muscle_llm.errors import ConfigError, InputError, MissingExtraError, MuscleError, did_you_mean
 from muscle_llm.tasks.data import DataFiles, explain_broken_file, local_files, resolve_data_files
-from muscle_llm.tasks.fingerprint import read_config, task_file, task_fingerprint
+from muscle_llm.tasks.fingerprint import custom_files, read_config, task_file, task_fingerprint
 from muscle_llm.text import printable
 
 __all__ = ["Task", "load_task"]
@@ -67,7 +67,8 @@ def load_task(
         spec: a task configuration of the harness, a path to one (``.yaml``), or a name such as
             ``"arc_easy"``. A YAML file runs the Python functions it names.
         data_dir: folder that relative ``data_files`` start from; the YAML file's own folder otherwise
-            (the working folder for a mapping).
+            (the working folder for a mapping). For the paper's tasks, and any with a loader of its own: the
+            folder with the original files, instead of the hub.
         metric: which of the task's metrics decides; otherwise the first that is right-or-wrong, then any.
         filter: which of the task's answer filters counts; the first otherwise.
 
@@ -89,6 +90,8 @@ def load_task(
     rouge.register()
     config, folder, label = _configuration(spec)
     _check(config, label)
+    if config.get("custom_dataset") and data_dir is not None:
+        config["metadata"] = {**(config.get("metadata") or {}), "data": str(data_dir)}
     files = _take_data_files(config, Path(data_dir) if data_dir else folder)
     with quiet_harness(), _private_cache(config, files), _explained(label, files):
         manager = lm_eval.tasks.TaskManager(include_defaults=False)
@@ -100,6 +103,8 @@ def load_task(
         raise InputError(f"task {label}: its evaluation split has no instances.")
     kind, decides, used = _what_decides(harness, label, metric, filter)
     sources = local_files(files) if files else {}
+    if config.get("custom_dataset"):
+        sources = custom_files(read_config(spec)[0], data_dir)
     hash = task_fingerprint(spec, data_dir=data_dir, metric=metric, filter=filter)
     return Task(str(config["task"]), kind, decides, harness, used, hash, sources)
 
@@ -171,6 +176,8 @@ def _explained(label: str, files: DataFiles | None) -> Iterator[None]:
 
     try:
         yield
+    except MuscleError:
+        raise
     except datasets.exceptions.DatasetsError as error:
         broken = explain_broken_file(files) if files else None
         raise InputError(
