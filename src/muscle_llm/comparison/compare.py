@@ -19,6 +19,7 @@ from muscle_llm.comparison.slicing import slice_documents
 from muscle_llm.comparison.types import Candidate, Comparison, Role, Side
 from muscle_llm.comparison.views import Layout, View, layout, view
 from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.predictions.reading import read_predictions
 from muscle_llm.predictions.schema import Predictions
 
 __all__ = ["compare"]
@@ -27,9 +28,9 @@ SEED = 0
 
 
 def compare(
-    old: Predictions,
-    new: Predictions,
-    candidates: Mapping[str, Predictions] | None = None,
+    old: Predictions | Any,
+    new: Predictions | Any,
+    candidates: Mapping[str, Predictions | Any] | None = None,
     *,
     roles: Mapping[str, str] | None = None,
     old_name: str = "old",
@@ -41,7 +42,8 @@ def compare(
     """Compare two versions on the same instances, and any candidates with both.
 
     Args:
-        old: predictions of the version users have.
+        old: predictions of the version users have; also anything `read_predictions` reads with obvious
+            names: a path, a pandas or polars frame, a list of dicts.
         new: predictions of the version that replaces it.
         candidates: name -> predictions of further versions, such as remedies and controls.
         roles: candidate name -> ``"remedy"`` (the default), ``"control"`` or ``"noise_floor"`` (a re-run or
@@ -64,7 +66,8 @@ def compare(
         >>> result.counts["negative_flips"], result.metrics["nfr"].value
         (1, 0.333333)
     """
-    candidates = dict(candidates or {})
+    old, new = _as_predictions(old), _as_predictions(new)
+    candidates = {name: _as_predictions(c) for name, c in (candidates or {}).items()}
     kinds = _check_arguments(candidates, dict(roles or {}), confidence, tolerance)
     paired = pair({"old": old, "new": new, **candidates}, on_mismatch)
     views = {name: view(table, paired.present.get(name)) for name, table in paired.tables.items()}
@@ -116,6 +119,10 @@ def compare(
         "warnings": (*paired.warnings, *notes(counts, lacking, views), *slice_warnings),
     }
     return Comparison(**document, sentence=summarise(document))
+
+
+def _as_predictions(source: Any) -> Predictions:
+    return source if isinstance(source, Predictions) else read_predictions(source)
 
 
 def _usable_instances(views: Mapping[str, View], shape: Layout) -> int:

@@ -203,16 +203,21 @@ def _combine(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def _example(keys: pa.ChunkedArray, indices: pa.Array) -> str:
     row = pc.index(pc.is_null(indices), True).as_py()
-    return "" if row < 0 else f" (such as {keys[row].as_py()[:60]!r})"
+    return "" if row < 0 else f" (such as {_shown(keys[row].as_py())})"
+
+
+def _shown(key: str) -> str:
+    name, _, repeat = key.partition("\x1f")
+    return repr(name[:60]) + (f", repeat {repeat}" if repeat else "")
 
 
 def _nothing_common(
     name: str, versions: Mapping[str, Predictions], keys: Mapping[str, pa.ChunkedArray]
 ) -> str:
-    a, b = (keys[n][0].as_py()[:60] for n in ("old", name))
+    a, b = (_shown(keys[n][0].as_py()) for n in ("old", name))
     return (
         f"{_label('old', versions['old'])} and {_label(name, versions[name])} have no id in common "
-        f"(old starts with {a!r}, {name} with {b!r}); name the right id column with --map id=COLUMN."
+        f"(old starts with {a}, {name} with {b}); name the right id column with --map id=COLUMN."
     )
 
 

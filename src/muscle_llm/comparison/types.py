@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
+from muscle_llm.errors import InputError, MissingExtraError
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.predictions.schema import Provenance
 
@@ -140,6 +143,55 @@ class Comparison:
         """The keys of the versions in ``instances``: ``old``, ``new`` and the candidates' names."""
         return ("old", "new", *self.candidates)
 
+    def flips(self, kind: Literal["negative", "positive", "all"] = "negative") -> Any:
+        """Return the instances that flipped, as a pandas data frame: the rows of ``instances``.
+
+        Args:
+            kind: right to wrong, wrong to right, or both.
+
+        Raises:
+            MissingExtraError: pandas is not installed; ``flips_table`` gives an Arrow table without it.
+
+        Example:
+            >>> from muscle_llm import compare
+            >>> old = [{"id": 1, "correct": True}, {"id": 2, "correct": False}]
+            >>> new = [{"id": 1, "correct": False}, {"id": 2, "correct": True}]
+            >>> compare(old, new).flips()["id"].tolist()
+            ['1']
+        """
+        table = self.flips_table(kind)
+        try:
+            return table.to_pandas()
+        except ImportError as error:
+            raise MissingExtraError("a data frame", "frames") from error
+
+    def flips_table(self, kind: Literal["negative", "positive", "all"] = "negative") -> pa.Table:
+        """Return the instances that flipped, as an Arrow table; see `flips`."""
+        quadrants = {"negative": ("regression",), "positive": ("gain",), "all": ("regression", "gain")}
+        if kind not in quadrants:
+            raise InputError(f"flips are 'negative', 'positive' or 'all', not {kind!r}.")
+        column = self.instances["quadrant"].combine_chunks()
+        names = column.dictionary.to_pylist()
+        wanted = [names.index(q) for q in quadrants[kind] if q in names]
+        codes = column.indices.fill_null(-1).to_numpy()
+        return self.instances.take(pa.array(np.flatnonzero(np.isin(codes, wanted))))
+
+    def to_html(self) -> str:
+        """Return one HTML page to browse the comparison."""
+        return _renderer("html")(self)
+
+    def to_json(self) -> str:
+        """Return the comparison document as JSON text."""
+        return _renderer("json")(self)
+
+    def to_markdown(self) -> str:
+        """Return the comparison as a short Markdown text."""
+        return _renderer("markdown")(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the sentence and the figures."""
+        return _renderer("notebook")(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison document (plain JSON types; undefined figures are ``None`` with a reason)."""
         document: dict[str, Any] = {
@@ -162,6 +214,11 @@ class Comparison:
         document["settings"] = dict(self.settings)
         document["warnings"] = list(self.warnings)
         return document
+
+
+def _renderer(kind: str) -> Any:
+    """Return the report's render function; reached by name, since measuring does not depend on reporting."""
+    return getattr(importlib.import_module(f"muscle_llm.report.{kind}"), f"render_{kind}")
 
 
 def _metrics(metrics: Metrics) -> dict[str, Any]:

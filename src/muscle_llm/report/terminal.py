@@ -14,8 +14,9 @@ from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Defi
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.text import printable
 
-__all__ = ["format_estimate", "format_value", "print_comparison"]
+__all__ = ["format_estimate", "format_value", "print_comparison", "shown_metrics"]
 
+_MOST_SLICES = 10
 _WIDE = 140  # columns of a terminal that leave room for what each figure means
 _SHOWN = (
     "accuracy_old",
@@ -80,21 +81,26 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     wide = console.width >= _WIDE
     level = f"{round(100 * comparison.confidence, 3):g} % interval"
     if any(e.defined for e in comparison.metrics.values()):
-        shown = {n: comparison.metrics[n] for n in _SHOWN if n in comparison.metrics}
-        if comparison.excess_nfr is not None:
-            shown["noise_floor"] = comparison.metrics["noise_floor"]
-            shown["excess_nfr"] = comparison.excess_nfr
-        console.print(
-            _metric_table(f"n = {comparison.counts['n']}", shown, DEFINITIONS, level, meanings=wide)
-        )
+        title = f"n = {comparison.counts['n']}"
+        console.print(_metric_table(title, shown_metrics(comparison), DEFINITIONS, level, meanings=wide))
     for name, metrics in comparison.scores.items():
         console.print(
             _metric_table(f"score {printable(name)}", metrics, SMOOTH_DEFINITIONS, level, meanings=wide)
         )
     if comparison.candidates:
         console.print(_candidate_table(comparison))
+    _print_slices(comparison, console)
     for warning in comparison.warnings:
         console.print(Text(f"note: {printable(warning)}", style="yellow"))
+
+
+def shown_metrics(comparison: Comparison) -> dict[str, Estimate]:
+    """Return the figures of the short table, in its order."""
+    shown = {n: comparison.metrics[n] for n in _SHOWN if n in comparison.metrics}
+    if comparison.excess_nfr is not None:
+        shown["noise_floor"] = comparison.metrics["noise_floor"]
+        shown["excess_nfr"] = comparison.excess_nfr
+    return shown
 
 
 def _metric_table(
@@ -121,6 +127,16 @@ def _metric_table(
         cells = [definition.label, format_value(estimate.value, definition), bounds]
         table.add_row(*cells, *([definition.text] if meanings else []))
     return table
+
+
+def _print_slices(comparison: Comparison, console: Console) -> None:
+    worse = [s for s in comparison.slices if s.get("worse")]
+    if worse:
+        names = ", ".join(printable(f"{s['slice']} = {s['value']}") for s in worse[:_MOST_SLICES])
+        more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
+        console.print(Text(f"slices that got worse, of {len(comparison.slices)}: {names}{more}", style="red"))
+    elif comparison.slices:
+        console.print(Text(f"no slice of {len(comparison.slices)} is shown to be worse", style="dim"))
 
 
 def _candidate_table(comparison: Comparison) -> Table:

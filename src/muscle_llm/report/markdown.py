@@ -1,0 +1,80 @@
+"""A comparison as a short Markdown text, for a pull request or a notebook."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from muscle_llm.comparison import Comparison
+from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Definition
+from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.report.terminal import format_estimate, format_value, shown_metrics
+from muscle_llm.text import printable
+
+__all__ = ["escape", "render_markdown"]
+
+_MOST_SLICES = 10
+
+
+def escape(text: str) -> str:
+    r"""Return untrusted text as Markdown that shows it and nothing else.
+
+    Example:
+        >>> escape("a|b <b>*c*")
+        'a\\|b \\<b\\>\\*c\\*'
+    """
+    return re.sub(r"([\\`*_{}\[\]<>()#+!|~@&-])", r"\\\1", printable(text))
+
+
+def render_markdown(comparison: Comparison) -> str:
+    """Return sentence, figures, candidates, slices that got worse, and notes, as GitHub's Markdown.
+
+    Example:
+        >>> from muscle_llm.comparison import compare
+        >>> rows = [{"id": 1, "correct": True}, {"id": 2, "correct": False}]
+        >>> "| negative flips (NFR) | 0.00 % (0.00 % to 65.76 %) |" in render_markdown(compare(rows, rows))
+        True
+    """
+    parts = [escape(comparison.sentence)]
+    level = f"{round(100 * comparison.confidence, 3):g} % interval"
+    if any(e.defined for e in comparison.metrics.values()):
+        title = f"n = {comparison.counts['n']}"
+        parts.append(_metrics(title, shown_metrics(comparison), DEFINITIONS, level))
+    for name, metrics in comparison.scores.items():
+        parts.append(_metrics(f"score {escape(name)}", metrics, SMOOTH_DEFINITIONS, level))
+    if comparison.candidates and comparison.metrics["nfr"].defined:
+        parts.append(_candidates(comparison))
+    worse = [s for s in comparison.slices if s.get("worse")]
+    if worse:
+        names = ", ".join(escape(f"{s['slice']} = {s['value']}") for s in worse[:_MOST_SLICES])
+        more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
+        parts.append(f"Slices that got worse (false discoveries controlled): {names}{more}.")
+    if comparison.warnings:
+        parts.append("\n".join(f"- {escape(w)}" for w in comparison.warnings))
+    return "\n\n".join(parts) + "\n"
+
+
+def _metrics(
+    title: str, metrics: Mapping[str, Estimate], definitions: Mapping[str, Definition], level: str
+) -> str:
+    rows = [
+        f"| {definitions[name].label} | {format_estimate(estimate, definitions[name])} |"
+        for name, estimate in metrics.items()
+    ]
+    return "\n".join([f"| {title} | value ({level}) |", "|---|---|", *rows])
+
+
+def _candidates(comparison: Comparison) -> str:
+    lines = ["| version | accuracy | NFR | change of NFR | mended / broken |", "|---|---|---|---|---|"]
+    new = (format_value(comparison.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
+    lines.append(f"| {escape(comparison.new.name)} | {' | '.join(new)} | | |")
+    for name, candidate in comparison.candidates.items():
+        own = (format_value(candidate.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
+        change = format_estimate(candidate.against_new.metrics["d_nfr"], DEFINITIONS["d_nfr"])
+        counts = candidate.against_new.counts
+        flips = f"{counts['recovered']} / {counts['newly_broken']}" if "recovered" in counts else "–"
+        label = escape(name) + (
+            "" if candidate.role == "remedy" else f" ({candidate.role.replace('_', ' ')})"
+        )
+        lines.append(f"| {label} | {' | '.join(own)} | {change} | {flips} |")
+    return "\n".join(lines)
