@@ -2,8 +2,9 @@
 
 Usage: python scripts/make_bases.py [FOLDER]
 
-The result depends on the number of threads and on the processor in the last bits, hence the weights are
-not bitwise those in the repository; what the demo shows is the same.
+The sums depend on the number of threads and on the processor in their last bits, so the weights are not
+bitwise those in the repository. (The shipped old base had two threads for its first 1000 steps, and both
+had one for the rest.) Run `make demo` afterwards: figures of other bases are other figures.
 """
 
 from __future__ import annotations
