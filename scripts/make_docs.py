@@ -17,7 +17,10 @@ def command_reference() -> str:
     from muscle_llm.cli import COMMANDS, cli
 
     parts = [NOTE, "# Commands\n"]
-    for name, command in [("", cli), *((n, importlib.import_module(m).command) for n, (m, _) in COMMANDS.items())]:
+    for name, command in [
+        ("", cli),
+        *((n, importlib.import_module(m).command) for n, (m, _) in COMMANDS.items()),
+    ]:
         parts.append(_section(f"muscle-llm {name}".strip(), command))
         if isinstance(command, click.Group) and name:
             for inner, sub in command.commands.items():

@@ -18,6 +18,7 @@ __all__ = [
     "MissingExtraError",
     "MuscleError",
     "RunError",
+    "clip",
     "did_you_mean",
 ]
 
@@ -58,6 +59,16 @@ class MissingExtraError(MuscleError, ImportError):
         )
 
 
+def clip(text: str, limit: int = 80) -> str:
+    """Return ``text`` cut to ``limit`` characters, for a message that quotes a file.
+
+    Example:
+        >>> clip("much too long", 8)
+        'much to…'
+    """
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
     """Return a hint with the known names nearest to ``name``.
 
@@ -81,8 +92,8 @@ def did_you_mean(name: str, known: Iterable[str], limit: int = 3) -> str:
         lowered = name.lower()
         near = [n for n in names if lowered in n.lower() or n.lower().split(".")[-1] == lowered][:limit]
     if near:
-        return "Did you mean " + " or ".join(repr(n) for n in near) + "?"
+        return "Did you mean " + " or ".join(repr(clip(n)) for n in near) + "?"
     if not names:
         return "None are known."
-    shown = ", ".join(repr(n) for n in names[:20])
+    shown = ", ".join(repr(clip(n)) for n in names[:20])
     return f"Known: {shown}{', ...' if len(names) > 20 else ''}."

@@ -177,12 +177,12 @@ def _expand(document: Document, value: Any, location: Location) -> Any:
 
 
 def _within(content: Any, location: Location) -> Location:
-    """Return the parts of pydantic's location that lead through ``content``; it names branches of unions too."""
+    """Return the parts of pydantic's location that lead through the content: no branches of unions."""
     kept: list[str | int] = []
     for part in location:
         in_list = isinstance(content, list | tuple) and isinstance(part, int) and part < len(content)
         if in_list or (isinstance(content, Mapping) and part in content):
-            content = content[part]  # pyright: ignore[reportArgumentType]
+            content = typing.cast(Any, content)[part]
             kept.append(part)
     return tuple(kept)
 

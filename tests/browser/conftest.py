@@ -81,17 +81,25 @@ class Opened:
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Opened]]:
+def open_address(browser: Any) -> Iterator[Callable[..., Opened]]:
     contexts = []
 
-    def open_(path: Path, fragment: str = "", **options: Any) -> Opened:
+    def open_(address: str, **options: Any) -> Opened:
         settings = {"viewport": {"width": 1440, "height": 900}, **options}
         contexts.append(browser.new_context(**settings))
-        return Opened(contexts[-1].new_page()).go(path.as_uri() + fragment)
+        return Opened(contexts[-1].new_page()).go(address)
 
     yield open_
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def open_page(open_address: Callable[..., Opened]) -> Callable[..., Opened]:
+    def open_(path: Path, fragment: str = "", **options: Any) -> Opened:
+        return open_address(path.as_uri() + fragment, **options)
+
+    return open_
 
 
 @pytest.fixture(scope="session")

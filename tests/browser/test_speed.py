@@ -41,7 +41,7 @@ def try_view(opened, fragment):
 
 
 def measure(opened, views, capsys, title):
-    """Print when figures and list were there, and for each view the better of two tries (other work slows)."""
+    """Print when figures and list were there, and for each view the better of two tries."""
     paint = opened.page.evaluate(
         "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? NaN"
     )

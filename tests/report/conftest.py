@@ -16,6 +16,7 @@ SENTENCE = (
     "the train leaves with apples and each child gets three more than before so we add then divide by half "
     "the number of seats and find what is left over for them"
 )
+ROLES = {"continued": "control", "old re-run": "noise_floor"}
 WORDS = SENTENCE.split()
 CATEGORIES = ("arithmetic", "geometry", "law", "ratios")
 
@@ -77,6 +78,31 @@ def questions_of(n: int, *, seed: int, words: int, repeats: int) -> dict[str, An
     }
 
 
+def versions_of(questions: dict[str, Any], *, words: int = 24, repeats: int = 1) -> dict[str, Predictions]:
+    """Predictions of old, new, two remedies and both controls."""
+    n = len(questions["id"])
+    draw = np.random.default_rng(11)
+    skill = draw.normal(size=n)
+    old = skill + 0.7 * draw.normal(size=n) > 0
+    new = skill + 0.7 * draw.normal(size=n) + 0.15 > 0
+    chance = draw.random(n)
+    right = {
+        "old": old,
+        "new": new,
+        "muscle": np.where(chance < 0.4, old | new, new),
+        "no mask": np.where(chance < 0.5, old, new),
+        "continued": np.where(chance < 0.1, old | new, np.where(chance > 0.97, ~new, new)),
+        "old re-run": np.where(chance < 0.06, ~old, old),
+    }
+    models = {"old": "llama-2-7b", "new": "llama-3-8b"}
+    return {
+        name: predictions(
+            which, questions, seed=k + 1, model=models.get(name, name), words=words, repeats=repeats
+        )
+        for k, (name, which) in enumerate(right.items())
+    }
+
+
 def make(
     n: int = 240,
     *,
@@ -91,35 +117,16 @@ def make(
     questions = questions_of(n, seed=7, words=words, repeats=repeats)
     if edit is not None:
         edit(questions)
-    n = len(questions["id"])
-    draw = np.random.default_rng(11)
-    skill = draw.normal(size=n)
-    old = skill + 0.7 * draw.normal(size=n) > 0
-    new = skill + 0.7 * draw.normal(size=n) + 0.15 > 0
-    chance = draw.random(n)
-    versions = {
-        "muscle": np.where(chance < 0.4, old | new, new),
-        "no mask": np.where(chance < 0.5, old, new),
-        "continued": np.where(chance < 0.1, old | new, np.where(chance > 0.97, ~new, new)),
-        "old re-run": np.where(chance < 0.06, ~old, old),
-    }
-    roles = {"continued": "control", "old re-run": "noise_floor"}
-    common: dict[str, Any] = {"words": words, "repeats": repeats}
+    versions = versions_of(questions, words=words, repeats=repeats)
+    old, new = versions.pop("old"), versions.pop("new")
     result = compare(
-        predictions(old, questions, seed=1, model="llama-2-7b", **common),
-        predictions(new, questions, seed=2, model="llama-3-8b", **common),
-        {
-            name: predictions(right, questions, seed=3 + k, model=name, **common)
-            for k, (name, right) in enumerate(versions.items())
-        }
-        if candidates
-        else None,
-        roles=roles if candidates else None,
+        old,
+        new,
+        versions if candidates else None,
+        roles=ROLES if candidates else None,
         old_name="llama-2-7b",
         new_name=new_name,
     )
-    if "slice:category" not in result.instances.column_names:
-        result = with_slices(result, questions["category"])
     return result if task is None else dataclasses.replace(result, task=task)
 
 
@@ -146,39 +153,12 @@ def make_large(n: int = 100_000) -> Comparison:
             "output": texts().tolist(),
             "correct": right.tolist(),
             "scores": [{"f1": float(s)} for s in draw.random(n).round(4)],
+            "slices": [{"category": c} for c in categories],
         }
         return Predictions.from_columns(columns, Provenance(model=model))
 
     sides = [version(share, name) for share, name in ((0.6, "a"), (0.65, "b"), (0.66, "c"))]
-    result = compare(sides[0], sides[1], {"muscle": sides[2]}, old_name="old-model", new_name="new-model")
-    return with_slices(result, categories)
-
-
-def with_slices(comparison: Comparison, categories: Any) -> Comparison:
-    """The comparison with its instances sliced by category, and one document per slice."""
-    values = [str(c) for c in categories]
-    lost = np.array(comparison.instances["quadrant"].to_pylist()) == "regression"
-    gained = np.array(comparison.instances["quadrant"].to_pylist()) == "gain"
-    documents = []
-    for value in sorted(set(values)):
-        here = np.array(values) == value
-        n, rate = int(here.sum()), float(lost[here].mean())
-        change, spread = float(gained[here].mean()) - rate, 1.96 * (max(rate, 0.01) / n) ** 0.5
-        documents.append(
-            {
-                "slice": "category",
-                "value": value,
-                "n": n,
-                "metrics": {
-                    "nfr": {"value": rate, "low": max(0.0, rate - spread), "high": rate + spread},
-                    "accuracy_difference": {"value": change, "low": change - spread, "high": change + spread},
-                },
-                "worse": False,
-                "q": 0.5,
-            }
-        )
-    table = comparison.instances.append_column("slice:category", [values])
-    return dataclasses.replace(comparison, instances=table, slices=tuple(documents))
+    return compare(sides[0], sides[1], {"muscle": sides[2]}, old_name="old-model", new_name="new-model")
 
 
 @pytest.fixture(scope="session")
@@ -189,3 +169,8 @@ def make_comparison() -> Callable[..., Comparison]:
 @pytest.fixture(scope="session")
 def comparison() -> Comparison:
     return make()
+
+
+@pytest.fixture(scope="session")
+def make_versions() -> Callable[[], dict[str, Predictions]]:
+    return lambda: versions_of(questions_of(240, seed=7, words=24, repeats=1))

@@ -17,6 +17,8 @@ __all__ = ["main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("muscle_llm.cli.compare", "Tell what an update broke, from two files of predictions."),
     "inspect": ("muscle_llm.cli.inspect", "Tell what a file or folder of predictions holds."),
+    "report": ("muscle_llm.cli.report", "Write the pages of a finished run again, and pictures of it."),
+    "view": ("muscle_llm.cli.view", "Serve a page to this machine's browser, however large its data are."),
     "update": ("muscle_llm.cli.update", "Run a whole update: adapters, predictions, remedies, comparison."),
     "demo": ("muscle_llm.cli.demo", "Run a small update offline and show what it broke and what mends it."),
     "init": ("muscle_llm.cli.init", "Write a file to start from: init policy."),

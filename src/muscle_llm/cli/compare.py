@@ -84,6 +84,10 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
     help="Write the verdict and the figures for a pull-request comment; - is standard output.",
 )
 @click.option(
+    "--plots", "plots_to", type=click.Path(), help="Write the pictures to this folder, SVG and PNG."
+)
+@click.option("--save", "save_to", type=click.Path(), help="Keep the whole comparison, for view and report.")
+@click.option(
     "--confidence",
     type=float,
     show_default="0.95, or the policy's",
@@ -117,6 +121,8 @@ def command(
     policy_from: str | None,
     junit_to: str | None,
     markdown_to: str | None,
+    plots_to: str | None,
+    save_to: str | None,
     confidence: float | None,
     tolerance: float,
     on_mismatch: str,
@@ -164,6 +170,7 @@ def command(
         from muscle_llm.gate import judge
 
         verdict = judge(policy, result)
+    _keep(result, save_to, plots_to)
     _write(result, verdict, json_to, html_to, junit_to, markdown_to)
     if verdict is not None:
         click.get_current_context().exit(verdict.exit_code)
@@ -219,6 +226,22 @@ def _keys(candidates: Sequence[str], names: Sequence[str], *, rerun: bool) -> li
     return [*keys, "old_rerun"] if rerun else keys
 
 
+def _keep(result: Comparison, save_to: str | None, plots_to: str | None) -> None:
+    from muscle_llm.errors import InputError
+
+    try:
+        if save_to is not None:
+            from muscle_llm.report.stored import write_comparison
+
+            write_comparison(result, save_to)
+        if plots_to is not None:
+            from muscle_llm.report.plots import write_plots
+
+            write_plots(result, plots_to)
+    except OSError as error:
+        raise InputError(f"{error.filename or save_to}: cannot be written ({error.strerror}).") from error
+
+
 def _write(
     result: Comparison,
     verdict: Verdict | None,
@@ -270,7 +293,7 @@ def _write(
 def _html(result: Comparison, verdict: Verdict | None) -> str:
     from muscle_llm.report.html import render_html
 
-    return render_html(result)
+    return render_html(result, verdict=verdict)
 
 
 def _junit(result: Comparison, verdict: Verdict | None) -> str:

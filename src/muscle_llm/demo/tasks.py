@@ -22,9 +22,9 @@ class DemoTraining:
 
     rank: int = 64
     alpha: int = 128
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     warmup_steps: int = 10
-    batch_size: int = 64
+    batch_size: int = 32
     epochs: int = 3
     validation_share: float = 0.1
 

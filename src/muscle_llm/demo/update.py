@@ -56,6 +56,10 @@ def demo_update(settings: DemoSettings, folder: Path) -> UpdateSettings:
 
 def world_stage(settings: DemoSettings, folder: Path) -> Stage:
     """Return the stage that writes the demo's problems and dialogues."""
+
+    def write() -> None:
+        write_world(folder / "data", settings.world_seed, settings.sizes)
+
     outputs = tuple(
         Path("data") / name / f"{split}.jsonl" for name in TASK_NAMES for split in ("train", "test")
     )
@@ -68,7 +72,7 @@ def world_stage(settings: DemoSettings, folder: Path) -> Stage:
         },
         inputs=(),
         outputs=outputs,
-        action=lambda: write_world(folder / "data", settings.world_seed, settings.sizes),
+        action=write,
     )
 
 
@@ -86,5 +90,7 @@ def _task(settings: DemoSettings, name: str, data: Path) -> TaskSettings:
             epochs=t.epochs,
             validation_share=t.validation_share,
             max_length=128,
+            # A problem's length tells its kind here, and batches of one kind train badly.
+            group_by_length=False,
         ),
     )

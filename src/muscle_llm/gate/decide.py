@@ -10,13 +10,13 @@ import enum
 import math
 from collections.abc import Iterable
 
+from muscle_llm.metrics import power
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.metrics.uncertainty import z_value
 
 __all__ = ["POWER", "Outcome", "decide", "detectable_harm", "exit_code", "instances_needed", "worst"]
 
 POWER = 0.8
-_Z_POWER = 0.8416212335729143  # the one-sided normal quantile of the power
 _SAME = 1e-12
 
 
@@ -85,7 +85,7 @@ def instances_needed(
     Formulas, with harm v, margin m, and z, z' the normal quantiles of the confidence and of the power:
     for a rate, (n/n_e) ((z sqrt(m(1-m)) + z' sqrt(v(1-v))) / (m-v))^2, where n_e is the number of independent
     instances that would give the interval seen (n itself without clusters and repeats); for any other figure,
-    n ((1 + z'/z) h / (m-v))^2, where h is the distance from v to the bound on the margin's side, since
+    n ((z + z') (h/z) / (m-v))^2, where h is the distance from v to the bound on the margin's side, since
     intervals narrow with the square root of n.
 
     Args:
@@ -115,12 +115,12 @@ def instances_needed(
         effective = _effective(harm, z)
         if effective is None:
             return None
-        spread = z * _deviation(margin) + _Z_POWER * _deviation(harm.value)
-        needed = n / effective * (spread / gap) ** 2
-    else:
-        half = harm.high - harm.value if margin > harm.value else harm.value - harm.low
-        needed = n * ((1 + _Z_POWER / z) * half / gap) ** 2
-    return max(n + 1, math.ceil(needed)) if math.isfinite(needed) else None
+        spread = z * _deviation(margin) + z_value(2 * POWER - 1) * _deviation(harm.value)
+        return max(n + 1, math.ceil(n / effective * (spread / gap) ** 2))
+    half = harm.high - harm.value if margin > harm.value else harm.value - harm.low
+    if not math.isfinite(half):
+        return None
+    return max(n + 1, power.instances_needed(half / z, n, gap, confidence, POWER))
 
 
 def detectable_harm(
@@ -129,7 +129,7 @@ def detectable_harm(
     """Return the smallest true harm that these instances would show to exceed the margin with 80 % power.
 
     Formulas, with the quantiles of `instances_needed`: for a rate, the p at which p - z' sqrt(p(1-p)/n_e) is
-    m + z sqrt(m(1-m)/n_e); for any other figure, m + (1 + z'/z) times half the interval's width.
+    m + z sqrt(m(1-m)/n_e); for any other figure, m + (z + z') SE, where z SE is half the interval's width.
 
     Args:
         harm: the figure with its interval, which tells how precise these instances are.
@@ -150,7 +150,7 @@ def detectable_harm(
     if not harm.defined:
         return None
     if not rate:
-        found = margin + (1 + _Z_POWER / z) * (harm.high - harm.low) / 2
+        found = margin + power.detectable_difference((harm.high - harm.low) / 2 / z, confidence, POWER)
         return found if math.isfinite(found) else None
     n = _effective(harm, z)
     if n is None:
@@ -160,7 +160,7 @@ def detectable_harm(
     start = margin + z * _deviation(margin) / math.sqrt(n)
     if start >= 1:
         return None
-    square = _Z_POWER**2 / n
+    square = z_value(2 * POWER - 1) ** 2 / n
     root = math.sqrt(square * (start * (1 - start) + square / 4))
     return (start + square / 2 + root) / (1 + square)
 

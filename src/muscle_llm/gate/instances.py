@@ -20,6 +20,7 @@ __all__ = ["FALSE_DISCOVERIES", "Answers", "answers_of", "judge_reliable_flips",
 
 FALSE_DISCOVERIES = 0.05
 _MOST_REPEATS = 10_000
+_MOST_NAMES = 10_000  # among which a near name is looked for
 
 Floats = NDArray[np.float64]
 
@@ -108,8 +109,7 @@ def judge_unbroken(ids: tuple[str, ...], instances: pa.Table) -> ClauseResult:
         about = tuple(found.ids[broken].tolist())
         return result(Outcome.FAIL, f"{count} {of} {_be(count)} broken: {_list(about)}.", about)
     if missing:
-        hint = did_you_mean(missing[0], pc.unique(instances["id"].slice(0, 10_000)).to_pylist(), 1)
-        hint = f" {hint}" if hint.startswith("Did") else ""
+        hint = _why_missing(missing[0], instances["id"])
         text = f"{len(missing)} {of} {_be(len(missing))} not among those judged: {_list(missing)}.{hint}"
         return result(Outcome.INCONCLUSIVE, text, missing, measured=False)
     if doubtful.any():
@@ -191,6 +191,13 @@ def _repeats_for(level: float) -> int | None:
     ks = np.arange(2, _MOST_REPEATS, dtype=float)
     enough = _smallest_p(ks, ks) <= level
     return int(ks[np.argmax(enough)]) if enough.any() else None
+
+
+def _why_missing(wanted: str, ids: pa.ChunkedArray) -> str:
+    if pc.index(ids, wanted).as_py() >= 0:
+        return " It has no grade."
+    hint = did_you_mean(wanted, pc.unique(ids.slice(0, _MOST_NAMES)).to_pylist(), 1)
+    return f" {hint}" if hint.startswith("Did") else ""
 
 
 def _be(count: int) -> str:

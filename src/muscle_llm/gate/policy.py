@@ -211,6 +211,7 @@ def merge(general: M, own: M) -> M:
         Margins(accuracy_drop=None, nfr='off', excess_nfr=None, nfr_mc=None, churn=0.2, scores={})
     """
     assert dataclasses.is_dataclass(general)
+    assert not isinstance(general, type)
     values: dict[str, Any] = {}
     for f in dataclasses.fields(general):
         above, below = getattr(general, f.name), getattr(own, f.name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions import convert
 from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.mapping import NTH, ROW
@@ -48,7 +48,7 @@ def build(
     if "id" not in roles:
         raise InputError(
             f"{raw.label}: no column is known to hold the instance id; name it with --map id=COLUMN "
-            f"(id={ROW} numbers the rows). Columns: {', '.join(raw.columns()[:20])}."
+            f"(id={ROW} numbers the rows). Columns: {', '.join(clip(c, 60) for c in raw.columns()[:20])}."
         )
     paths = list(dict.fromkeys(p for p in roles.values() if p not in (ROW, NTH)))
     parts = [_typed(raw, batch, roles, extract or {}) for batch in raw.batches(paths)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions.arrow import pc
 
 __all__ = ["to_arrow", "to_bool", "to_float", "to_float_list", "to_int", "to_text", "to_text_list"]
@@ -169,7 +169,7 @@ def to_float(array: pa.Array, what: str, where: Where) -> pa.Array:
             row, value = next(
                 (i, v) for i, v in enumerate(text.to_pylist()) if v is not None and not _number(v)
             )
-            raise InputError(f"{where(row)}: {what} is {value!r}, which is not a number.") from error
+            raise InputError(f"{where(row)}: {what} is {clip(value)!r}, which is not a number.") from error
     numbers = pc.if_else(pc.is_nan(numbers), pa.scalar(None, pa.float64()), numbers)
     row = _first(pc.is_inf(numbers))
     if row is not None:
@@ -208,7 +208,7 @@ def to_bool(array: pa.Array, what: str, where: Where) -> pa.Array:
     row = _first(pc.and_(pc.is_valid(text), pc.invert(known)))
     if row is not None:
         raise InputError(
-            f"{where(row)}: {what} is {text[row].as_py()!r}; it must be true/false or 1/0. "
+            f"{where(row)}: {what} is {clip(text[row].as_py())!r}; it must be true/false or 1/0. "
             "A share between 0 and 1 is a score: map it with score=."
         )
     return pc.if_else(pc.is_valid(text), right, pa.scalar(None, pa.bool_()))
@@ -229,7 +229,7 @@ def to_int(array: pa.Array, what: str, where: Where) -> pa.Array:
     row = _first(pc.or_(bad, pc.fill_null(pc.greater_equal(pc.abs(numbers), 2.0**31), False)))
     if row is not None:
         shown = to_text(array)[row].as_py()
-        raise InputError(f"{where(row)}: {what} is {shown!r}; it must be a whole number.")
+        raise InputError(f"{where(row)}: {what} is {clip(shown or '')!r}; it must be a whole number.")
     return numbers.cast(pa.int32())
 
 

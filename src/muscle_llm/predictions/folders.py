@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.readers.base import Part
 
 __all__ = ["choose_parts", "files_in", "one_part"]
@@ -98,7 +98,7 @@ def _telling(runs: Sequence[Part]) -> list[str]:
 
 
 def _listed(names: Iterable[str], limit: int = 8) -> str:
-    shown = list(names)
+    shown = [clip(n, 100) for n in names]
     return ", ".join(shown[:limit]) + (", ..." if len(shown) > limit else "")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.convert import to_arrow
 from muscle_llm.predictions.mapping import look_up, split_path
@@ -57,7 +57,7 @@ class RawRows(Protocol):
 
 def unknown_column(label: str, path: str, known: Iterable[str]) -> InputError:
     """Return the error for a column that is not there, with the nearest names."""
-    return InputError(f"{label}: there is no column {path!r}. {did_you_mean(path, known)}")
+    return InputError(f"{label}: there is no column {clip(path)!r}. {did_you_mean(path, known)}")
 
 
 class JsonRows:

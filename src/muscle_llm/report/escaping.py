@@ -18,5 +18,6 @@ def escape_markdown(text: str) -> str:
     """
     text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_{}\[\]|#~])", r"\\\1", text)
-    # A mention in a model's answer must not notify anybody.
-    return re.sub(r"@(?=\w)", "@\u200b", text)
+    # A mention or an issue's number in a model's answer must notify nobody; hosts look for them in the text
+    # as it is rendered.
+    return re.sub(r"(@|#)(?=\w)", "\\1\u200b", text)

@@ -11,19 +11,21 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from muscle_llm.comparison import Comparison
+from muscle_llm.metrics.causes import choice_margin
 from muscle_llm.predictions.arrow import pc
 from muscle_llm.report.definitions import QUADRANTS
 
-__all__ = ["INLINE_BYTES", "PackedInstances", "distributions", "pack_instances"]
+__all__ = ["INLINE_BYTES", "SERVED_BYTES", "PackedInstances", "distributions", "pack_instances"]
 
 INLINE_BYTES = 64_000_000
+SERVED_BYTES = 4_000_000_000
 _CHUNK_BYTES = 400_000
 _ROW_BYTES = 160  # what a row costs in the index, about
 _SNIPPET = 140  # characters of an answer in the list
@@ -40,10 +42,12 @@ class PackedInstances:
     Attributes:
         index: columnar index of the kept rows, plain JSON types.
         chunks: JSON texts; chunk k holds the rows from ``index["chunks"][k]``.
+        rows: places of the kept rows in the table of instances.
     """
 
     index: dict[str, Any]
     chunks: tuple[str, ...]
+    rows: np.ndarray = field(compare=False)
 
 
 def pack_instances(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) -> PackedInstances:
@@ -70,7 +74,7 @@ def pack_instances(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) 
         _chunk(table.slice(start, end - start), comparison.versions)
         for start, end in zip(starts, ends, strict=True)
     )
-    return PackedInstances(index, chunks)
+    return PackedInstances(index, chunks, kept)
 
 
 def distributions(comparison: Comparison, *, bins: int = 40) -> dict[str, Any]:
@@ -126,7 +130,8 @@ def _text_bytes(table: pa.Table) -> np.ndarray:
 def _quadrant_codes(table: pa.Table) -> np.ndarray:
     if "quadrant" not in table.column_names:
         return np.full(table.num_rows, len(QUADRANTS))
-    places = pc.index_in(table.column("quadrant"), value_set=pa.array(list(_CODE)))
+    column = table.column("quadrant").cast(pa.string())
+    places = pc.index_in(column, value_set=pa.array(list(_CODE)))
     return pc.fill_null(places, len(QUADRANTS)).to_numpy().astype(np.int64)
 
 
@@ -180,8 +185,8 @@ def _index(table: pa.Table, comparison: Comparison, starts: list[int]) -> dict[s
             index["score"].setdefault(score, {})[version] = _nullable(_numbers(table.column(name)))
         elif kind == "slice":
             index["slice"][rest] = _encoded(table.column(name).to_pylist())
-        elif name == "cause":
-            index["cause"] = _encoded(table.column(name).to_pylist())
+        elif name in ("cause", "reliable_flip"):
+            index[name] = _encoded(table.column(name).to_pylist())
     return index
 
 
@@ -222,17 +227,10 @@ def _nullable(values: np.ndarray) -> list[float | None]:
 
 def _margins(column: pa.ChunkedArray) -> np.ndarray:
     """Log-likelihood of the best choice above the second best, per row; NaN where there are not two."""
-    parents = pc.list_parent_indices(column).to_numpy()
-    values = _numbers(pc.list_flatten(column))
-    parents, values = parents[~np.isnan(values)], values[~np.isnan(values)]
-    order = np.lexsort((-values, parents))
-    parents, values = parents[order], values[order]
-    second = (
-        np.flatnonzero((parents[1:] == parents[:-1]) & np.diff(parents, prepend=-1)[:-1].astype(bool)) + 1
-    )
-    margins = np.full(len(column), math.nan)
-    margins[parents[second]] = values[second - 1] - values[second]
-    return np.round(margins, 6)
+    values, parents = _numbers(pc.list_flatten(column)), pc.list_parent_indices(column).to_numpy()
+    known = ~np.isnan(values)
+    sizes = np.bincount(parents[known], minlength=len(column))
+    return np.round(choice_margin(values[known], np.concatenate([[0], np.cumsum(sizes)])), 6)
 
 
 def _chunk(rows: pa.Table, versions: Sequence[str]) -> str:

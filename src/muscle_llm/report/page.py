@@ -24,7 +24,7 @@ _FLIPS = ("accuracy_new", "accuracy_difference", "nfr", "pfr", "nfr_mc")
 _CONSISTENCY = ("btc", "bec", "agreement", "churn")
 _AGAINST = ("d_nfr", "d_nfr_percent", "d_accuracy", "d_pfr", "d_nfr_mc")
 _AGAINST_COUNTS = ("recovered", "newly_broken", "lost_gains", "new_gains")
-_CHANCE = ("mcnemar_p", "nfr_relative", "nfr_floor")
+_CHANCE = ("mcnemar_p", "nfr_relative", "nfr_floor", "noise_floor", "detectable_difference")
 _SCORES = ("mean_new", "mean_difference", "nfr", "regress", "pfr", "gain")
 
 
@@ -109,6 +109,7 @@ def page_context(document: Mapping[str, Any]) -> dict[str, Any]:
         "headline": headline(document),
         "sentence": document.get("sentence") or "",
         "verdict": document.get("verdict"),
+        "repeats": document["counts"].get("repeats"),
         "task": document.get("task"),
         "names": {"old": document["old"]["name"], "new": document["new"]["name"]},
         "n": count(document["counts"].get("n")),
@@ -169,10 +170,8 @@ def _key_figures(document: Mapping[str, Any], digits: int) -> Iterable[KeyFigure
     change = (metrics.get("accuracy_difference") or {}).get("value")
     change_text = figure(change, "points", digits=digits)
     yield from key("accuracy_new", f"{figure(old, 'share', digits=digits)} before, {change_text} points")
-    flips = f"{count(counts.get('negative_flips'))} of {count(counts.get('n'))} instances"
-    yield from key("nfr", flips, "loss")
-    gains = f"{count(counts.get('positive_flips'))} of {count(counts.get('n'))} instances"
-    yield from key("pfr", gains, "gain")
+    yield from key("nfr", _of_all(counts, "negative"), "loss")
+    yield from key("pfr", _of_all(counts, "positive"), "gain")
     yield from key("nfr_mc", "negative flips and changed wrong answers")
     excess = document.get("excess_nfr")
     if excess and is_number(excess.get("value")):
@@ -182,6 +181,15 @@ def _key_figures(document: Mapping[str, Any], digits: int) -> Iterable[KeyFigure
         )
     if not is_number(old):
         yield from _score_keys(document, digits)
+
+
+def _of_all(counts: Mapping[str, Any], direction: str) -> str:
+    """The count behind a rate of flips; with repeats the rate is averaged, and reliable flips are counted."""
+    n = count(counts.get("n"))
+    if is_number(counts.get("repeats")):
+        reliable = count(counts.get(f"reliable_{direction}_flips"))
+        return f"averaged over the answers; {reliable} of {n} instances reliably"
+    return f"{count(counts.get(f'{direction}_flips'))} of {n} instances"
 
 
 def _score_keys(document: Mapping[str, Any], digits: int) -> Iterable[KeyFigure]:
@@ -205,7 +213,7 @@ def _quadrant_cells(document: Mapping[str, Any], digits: int) -> Iterable[Quadra
     whole = ("both_right", "Both right", ""), ("both_wrong", "Both wrong", "")
     for name, label, text in [*((q.name, q.label, q.text) for q in QUADRANTS), *whole]:
         key = names.get(name, name)
-        value, n = counts.get(key), counts.get("n")
+        value, n = counts.get(key), counts.get("rows") or counts.get("n")
         share = figure(value / n, "share", digits=digits) if is_number(value) and n else "–"
         yield QuadrantCell(name, label, text, count(value), share, f"counts.{key}", value)
 
@@ -297,6 +305,7 @@ def _excluded(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     old, new = document["old"]["name"], document["new"]["name"]
     labels = {
         "excluded_errors": "left out: no answer because of an error",
+        "excluded_unscored": "left out: nothing tells whether it is right",
         "unmatched_old": f"only in {old}",
         "unmatched_new": f"only in {new}",
         "dropped_prompt": "left out: the prompts differ",

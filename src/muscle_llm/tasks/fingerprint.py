@@ -20,15 +20,16 @@ import yaml
 from muscle_llm.errors import ConfigError, InputError, MissingExtraError, did_you_mean
 from muscle_llm.files import sha256_file, sha256_text
 from muscle_llm.tasks.data import local_files, resolve_data_files
+from muscle_llm.tasks.own import harness_config, is_own
 from muscle_llm.tasks.paper import paper_task_files
 from muscle_llm.tasks.paper.load import original_files
 from muscle_llm.text import printable
 
-__all__ = ["harness_task_files", "read_config", "task_file", "task_fingerprint"]
+__all__ = ["harness_task_files", "read_config", "read_yaml", "task_file", "task_fingerprint"]
 
 _FUNCTION = "!function "
 _DATA = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt", ".lst", ".gz")
-# Keys that change neither what is asked nor how it is scored (``leaks`` in the metadata is told apart).
+# Keys that change neither what is asked nor how it is scored, but for some of the metadata's.
 _SILENT = ("metadata", "tag", "task_alias")
 
 
@@ -73,6 +74,7 @@ def task_fingerprint(
         "metric": metric,
         "filter": filter,
         "leaks": (config.get("metadata") or {}).get("leaks"),
+        "chat": (config.get("metadata") or {}).get("chat"),
     }
     return sha256_text(json.dumps(document, sort_keys=True, default=_source))
 
@@ -80,9 +82,11 @@ def task_fingerprint(
 def read_config(spec: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], Path]:
     """Return a task's configuration, ``!function`` tags as text, and the folder its paths start from."""
     if isinstance(spec, Mapping):
-        return dict(spec), Path()
-    path = task_file(spec)
-    return _read_yaml(path, ()), path.parent
+        config, folder = dict(spec), Path()
+    else:
+        path = task_file(spec)
+        config, folder = read_yaml(path), path.parent
+    return (harness_config(config) if is_own(config) else config), folder
 
 
 def task_file(spec: str | Path) -> Path:
@@ -142,7 +146,8 @@ def _function(loader: yaml.SafeLoader, node: yaml.Node) -> str:
 _Plain.add_constructor("!function", _function)
 
 
-def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+def read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return a YAML file as it stands, its includes merged, ``!function`` tags as text."""
     if path in seen:
         raise ConfigError(f"{path}: includes itself.")
     try:
@@ -158,7 +163,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     wanted = config.pop("include", [])
     merged: dict[str, Any] = {}
     for name in wanted if isinstance(wanted, list) else [wanted]:
-        merged |= _read_yaml((path.parent / str(name)).resolve(), (*seen, path))
+        merged |= read_yaml((path.parent / str(name)).resolve(), (*seen, path))
     return merged | config
 
 

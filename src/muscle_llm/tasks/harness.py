@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from muscle_llm.errors import ConfigError, InputError, MissingExtraError, MuscleError, did_you_mean
 from muscle_llm.tasks.data import DataFiles, explain_broken_file, local_files, resolve_data_files
-from muscle_llm.tasks.fingerprint import custom_files, read_config, task_file, task_fingerprint
+from muscle_llm.tasks.fingerprint import custom_files, read_config, read_yaml, task_file, task_fingerprint
+from muscle_llm.tasks.own import is_own
 from muscle_llm.text import printable
 
 __all__ = ["Task", "load_task"]
@@ -106,15 +107,18 @@ def load_task(
     if config.get("custom_dataset"):
         sources = custom_files(read_config(spec)[0], data_dir)
     hash = task_fingerprint(spec, data_dir=data_dir, metric=metric, filter=filter)
-    return Task(str(config["task"]), kind, decides, harness, used, hash, sources)
+    chat = bool((config.get("metadata") or {}).get("chat", False))
+    return Task(str(config["task"]), kind, decides, harness, used, hash, sources, chat)
 
 
 def _configuration(spec: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], Path, str]:
     """Return the task's configuration, the folder its relative paths start from, and its name in messages."""
+    plain, folder = read_config(spec)  # says what is wrong with a file before any of its code runs
     if isinstance(spec, Mapping):
-        return copy.deepcopy(dict(spec)), Path(), f"'{printable(str(spec.get('task', '?')))}'"
-    read_config(spec)  # says what is wrong with the file before any of its code runs
+        return copy.deepcopy(plain), folder, f"'{printable(str(spec.get('task', '?')))}'"
     path = task_file(spec)
+    if is_own(read_yaml(path)):
+        return plain, folder, f"'{printable(str(spec))}'"
     from lm_eval.tasks._yaml_loader import load_yaml
 
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from muscle_llm.errors import ConfigError, InputError
@@ -14,7 +14,7 @@ from muscle_llm.text import printable
 __all__ = ["content_hash", "evaluation_hashes", "find_leaks", "refuse_leaks", "training_examples"]
 
 
-def training_examples(task: Task) -> list[Example]:
+def training_examples(task: Task, tokenizer: Any = None) -> list[Example]:
     """Return the text of the task's training split, exactly as the task would ask it without examples.
 
     The prompt is the harness's zero-shot context (description, ``doc_to_text``, ``gen_prefix``), the
@@ -28,9 +28,10 @@ def training_examples(task: Task) -> list[Example]:
 
     Args:
         task: a task with a ``training_split``.
+        tokenizer: of the base to be trained; needed where the task asks through a chat template.
 
     Raises:
-        ConfigError: the task has no training split.
+        ConfigError: the task has no training split, or needs a tokenizer with a chat template.
     """
     from muscle_llm.tasks.quiet import quiet_harness
 
@@ -49,8 +50,15 @@ def training_examples(task: Task) -> list[Example]:
     metadata = harness.get_config("metadata")
     if isinstance(metadata, dict) and metadata.get("leaks") == "drop":
         leaks = find_leaks(examples, task)
-        return [e for i, e in enumerate(examples) if i not in leaks]
-    return examples
+        kept = [i for i in range(len(examples)) if i not in leaks]
+    else:
+        kept = list(range(len(examples)))
+        if task.chat:  # a template hides a leak from a later look
+            refuse_leaks(examples, task)
+    if not task.chat:
+        return [examples[i] for i in kept]
+    with quiet_harness():
+        return [_templated(task, docs[i], examples[i].id, tokenizer) for i in kept]
 
 
 def _example(task: Task, doc: Any, id: str) -> Example:
@@ -66,6 +74,25 @@ def _joined(id: str, prompt: str, completion: str) -> Example:
     if not bare:  # nothing to stand before the completion: keep the spaces where they are
         return Example(id, prompt, completion)
     return Example(id, bare, prompt[len(bare) :] + completion)
+
+
+def _templated(task: Task, doc: Any, id: str, tokenizer: Any) -> Example:
+    """Return the example as the harness asks it through a chat template; it sets no delimiter after one."""
+    if tokenizer is None or not getattr(tokenizer, "chat_template", None):
+        raise ConfigError(f"task '{task.name}' asks through a chat template: give a tokenizer that has one.")
+
+    def template(turns: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        return tokenizer.apply_chat_template(
+            turns,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=not add_generation_prompt,
+        )
+
+    text = _prompt(task, doc, None, template)
+    if tokenizer.bos_token and tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]:
+        text = text.removeprefix(tokenizer.bos_token)  # the tokenizer will put it there itself
+    return Example(id, text, _prompt_and_targets(task, doc)[1][0])
 
 
 def _delimiter(task: Task) -> str:
@@ -92,10 +119,17 @@ def _choices(task: Task, doc: Any) -> list[str] | None:
     return [str(c) for c in task.harness.doc_to_choice(doc)]
 
 
-def _prompt(task: Task, doc: Any, choice: int | None) -> str:
+def _prompt(task: Task, doc: Any, choice: int | None, template: Callable[..., str] | None = None) -> str:
     """Return the harness's zero-shot context; where inputs differ, not targets, that of ``choice``."""
     harness = task.harness
-    context = harness.fewshot_context(doc, num_fewshot=0, gen_prefix=harness.doc_to_prefix(doc) or None)
+    context = harness.fewshot_context(
+        doc,
+        num_fewshot=0,
+        gen_prefix=harness.doc_to_prefix(doc) or None,
+        apply_chat_template=template is not None,
+        fewshot_as_multiturn=template is not None,
+        chat_template=template,
+    )
     return str(context[choice] if isinstance(context, list) and choice is not None else context)
 
 

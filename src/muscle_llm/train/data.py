@@ -28,7 +28,9 @@ __all__ = [
     "tokenize",
 ]
 
-_POOL_BATCHES = 50  # batches sorted by length together: little padding, still shuffled
+# Batches sorted by length together. Large pools save more padding, but make batches of one kind where the
+# length tells the kind: 50 cost the demo's adapters 0.03 nats and ten points of accuracy.
+_POOL_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class TokenDataset(Dataset[TokenRow]):
 class LengthGroupedBatches(Sampler[list[int]]):
     """Shuffled batches of rows of similar length; the order depends on the seed and the epoch alone.
 
-    All rows are shuffled; pools of 50 batches are sorted by length and cut into batches; the
+    All rows are shuffled; pools of 8 batches are sorted by length and cut into batches; the
     batches are shuffled again. No state is kept from one epoch to the next, so that a resumed run sees the
     same batches as one that was never interrupted.
 

@@ -7,6 +7,7 @@ A package of a third party adds one through the entry point group ``muscle_llm.r
 from __future__ import annotations
 
 import codecs
+import functools
 import importlib
 
 from muscle_llm.errors import InputError, did_you_mean
@@ -46,6 +47,7 @@ def reader_names() -> list[str]:
     return [*READERS, *_others()]
 
 
+@functools.cache
 def _others() -> dict[str, object]:
     from importlib.metadata import entry_points
 

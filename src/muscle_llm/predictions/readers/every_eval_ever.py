@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.readers.base import Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
@@ -55,7 +55,9 @@ def _instances(source: Source) -> Source:
         )
     beside = source.path.parent / PurePosixPath(named).name
     if not beside.is_file():
-        raise InputError(f"{reason}; they are in {named!r}, which is not beside it. Name that file.")
+        raise InputError(
+            f"{reason}; they are in {clip(named, 200)!r}, which is not beside it. Name that file."
+        )
     told = detailed.text("checksum")
     if told and detailed.text("hash_algorithm") == "sha256":
         actual = hashlib.sha256(beside.read_bytes()).hexdigest()

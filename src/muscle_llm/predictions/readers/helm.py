@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
@@ -173,7 +173,7 @@ def _states(folder: Path, sources: dict[str, str]) -> dict[Key, list[Fields]]:
         )
         requests = found.setdefault(key, [])
         if requests and not state.has("reference_index"):
-            raise InputError(f"{state.place}: the instance {key[0]!r} occurs twice in one trial.")
+            raise InputError(f"{state.place}: the instance {clip(key[0])!r} occurs twice in one trial.")
         requests.append(state)
     if not found:
         raise InputError(f"{states.place}: holds no requests.")
@@ -199,7 +199,7 @@ def _stats(folder: Path, sources: dict[str, str]) -> tuple[dict[Key, dict[str, f
             entry.place,
         )
         if key in found:
-            raise InputError(f"{entry.place}: the instance {key[0]!r} occurs twice in one trial.")
+            raise InputError(f"{entry.place}: the instance {clip(key[0])!r} occurs twice in one trial.")
         places[key] = entry.place
         found[key] = _values(entry)
     return found, places

@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
@@ -125,7 +125,8 @@ def _run(runs: Sequence[Run], select: str | None, label: str) -> Run:
     times = sum(r.text("doc_id") == doc and _filter_of(r) == _filter_of(again) for run in runs for r in run)
     sizes = ", ".join(str(len(run)) for run in runs[:8])
     raise InputError(
-        f"{again.place}: document {doc} occurs {times} times under the filter {_filter_of(again)!r}: "
+        f"{again.place}: document {clip(doc or '')} occurs {times} times under the filter "
+        f"{clip(_filter_of(again))!r}: "
         "several runs "
         f"were appended to one file, {len(runs)} in all (of {sizes} rows). Choose one with --select "
         "last, --select "
@@ -150,7 +151,10 @@ def _filter_and_metric(run: Run, options: ReadOptions, label: str) -> tuple[str,
     for name in (filters[0] if len(filters) == 1 else None, "none", "strict-match"):
         if name in filters:
             return name, metric
-    raise InputError(f"{label}: holds several filters ({', '.join(filters)}); choose one with --filter.")
+    raise InputError(
+        f"{label}: holds several filters ({', '.join(clip(f, 40) for f in filters[:8])}); choose one "
+        "with --filter."
+    )
 
 
 def _metric_values(rows: Sequence[Fields | None]) -> dict[str, list[float | None]]:

@@ -72,6 +72,8 @@ def _row(document: Fields, delimiter: str, by_text: bool) -> tuple[Row, list[str
     if not pairs or not responses or None in likelihoods or isinstance(pairs[0][1], dict):
         _generated(row, document, responses, rolling=bool(pairs) and pairs[0][1] is None)
         return row, []
+    if len(pairs) != len(likelihoods):
+        raise document.wrong("filtered_resps", _requests(len(pairs), len(likelihoods)))
     numbers = [v for v in likelihoods if v is not None]
     if any(math.isnan(v) for v in numbers):
         row.error = "a log-likelihood is not a number"

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.files import sha256_text
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.readers.base import Reader, ReadOptions
@@ -46,7 +46,8 @@ def _load(source: Source) -> tuple[list[Fields], Fields]:
     version = summary.raw.get("version")
     if version != _VERSION:
         raise InputError(
-            f"{source.label}: holds promptfoo results of version {value_text(version)}; version "
+            f"{source.label}: holds promptfoo results of version "
+            f"{clip(value_text(version) or 'none', 20)}; version "
             f"{_VERSION} is "
             "needed: export them again with a current promptfoo."
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.mapping import look_up
 from muscle_llm.predictions.raw import json_paths, unknown_column
@@ -157,7 +157,9 @@ def _set(row: Row, base: str, name: str, value: Any, path: str) -> None:
         row.slices[value_text(name) or ""] = value_text(value)
     elif base == "score":
         if value is not None and not isinstance(value, bool | int | float):
-            raise InputError(f"{row.place}: {path!r} is {value_text(value)!r}, which is not a number.")
+            raise InputError(
+                f"{row.place}: {path!r} is {clip(value_text(value) or '')!r}, which is not a number."
+            )
         try:
             row.scores[name] = None if value is None else float(value)
         except OverflowError as error:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions.build import build
 from muscle_llm.predictions.mapping import auto_map
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
@@ -136,7 +136,7 @@ def _delimited(source: Source, delimiter: str) -> RawRows:
         names = pacsv.open_csv(io.BytesIO(data), parse_options=parse, read_options=read).schema.names
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise InputError(f"{source.label}: the header names the column {twice[0]!r} twice.")
+            raise InputError(f"{source.label}: the header names the column {clip(twice[0])!r} twice.")
         convert = pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=True,
@@ -288,7 +288,8 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
         roles = {**auto_map(raw.columns()), **roles}
     if isinstance(raw, JsonRows) and raw.word == "document" and "id" not in roles:
         raise InputError(
-            f"{source.label}: is one JSON object ({', '.join(raw.columns()[:6])}), not a list of instances; "
+            f"{source.label}: is one JSON object "
+            f"({', '.join(clip(c, 60) for c in raw.columns()[:6])}), not a list of instances; "
             "versions are compared instance by instance."
         )
     provenance = Provenance(

@@ -57,6 +57,7 @@ function readIndex(packed) {
     score: mapped(packed.score, (versions) => mapped(versions, numbers)),
     slice: mapped(packed.slice, textColumn),
     cause: textColumn(packed.cause),
+    reliable: textColumn(packed.reliable_flip),
   };
   index.change = mapped(index.score, (versions) =>
     versions.old && versions.new ? versions.new.map((value, row) => value - versions.old[row]) : null,
@@ -158,6 +159,9 @@ class Texts {
     return this.loaded === this.sources.length;
   }
 
+  // What has to be waited for before `find`.
+  async ask() {}
+
   // Marks the rows whose texts hold the query (in lower case).
   find(query) {
     const found = new Uint8Array(this.index.n);
@@ -175,19 +179,61 @@ class Texts {
   }
 }
 
+// Texts too large to keep: the server searches them, and only the last chunks stay here.
+const KEPT_CHUNKS = 80;
+
+class ServedTexts extends Texts {
+  constructor(index, sources) {
+    super(index, sources);
+    this.recent = [];
+    this.hits = new Map();
+  }
+
+  chunk(k) {
+    this.recent = [...this.recent.filter((other) => other !== k), k];
+    if (this.recent.length > KEPT_CHUNKS) {
+      const old = this.recent.shift();
+      this.chunks[old] = this.asked[old] = null;
+    }
+    return super.chunk(k);
+  }
+
+  async loadAll() {}
+
+  get complete() {
+    return true;
+  }
+
+  async ask(query) {
+    if (this.hits.has(query)) return;
+    const rows = await (await fetch(`search?q=${encodeURIComponent(query)}`)).json();
+    const found = new Uint8Array(this.index.n);
+    for (const row of rows) found[row] = 1;
+    this.hits.clear();
+    this.hits.set(query, found);
+  }
+
+  find(query) {
+    return this.hits.get(query) ?? new Uint8Array(this.index.n);
+  }
+}
+
 const documentRead = new Promise((done) =>
   document.readyState === "loading" ? addEventListener("DOMContentLoaded", done, { once: true }) : done(),
 );
 
-// The texts stand behind this script, so that the list can be shown before the browser has read them.
+// The texts stand behind this script, so that the list can be shown before the browser has read them; a served
+// page asks its server for each chunk when it is needed.
 async function openData() {
   const index = readIndex(await unpack(element("index").textContent));
-  const sources = index.starts.map((_, k) => async () => {
+  const inline = (k) => async () => {
     if (!element(`chunk-${k}`)) await documentRead;
     const script = element(`chunk-${k}`);
     const chunk = await unpack(script.textContent);
     script.remove();
     return chunk;
-  });
-  return { index, texts: new Texts(index, sources) };
+  };
+  const fetched = (k) => async () => (await fetch(`chunk-${k}`)).json();
+  const sources = index.starts.map((_, k) => (vocabulary.served ? fetched(k) : inline(k)));
+  return { index, texts: vocabulary.served ? new ServedTexts(index, sources) : new Texts(index, sources) };
 }

@@ -51,6 +51,7 @@ class Detail {
         h("h3", {}, kindMark(code), h("span", { class: "id" }, idText(index, row))),
         h("p", { class: "place" }, at >= 0 ? `${countText(at + 1)} of ${countText(count)}` : "not in the filtered list"),
       ),
+      index.cause?.at(row) ? h("p", { class: "cause" }, vocabulary.causes[index.cause.at(row)] ?? index.cause.at(row)) : null,
       h("div", { class: "tags" }, slices.map(([name, value]) => sliceTag(name, value))),
       h(
         "div",

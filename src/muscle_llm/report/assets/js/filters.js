@@ -1,12 +1,13 @@
 // The filters above the list, and the line that says which are on.
 
+const RELIABLE = { negative: "reliably worse", positive: "reliably better" };
 const CHANGED_LABEL = (range) => {
   const { score, low, high } = splitRange(range);
   return `Δ ${score} from ${numberText(low, 3)} to ${numberText(high, 3)}`;
 };
 
 function chips() {
-  const { kinds, via, slices, cause, search, range } = state.value;
+  const { kinds, via, slices, cause, reliable, search, range } = state.value;
   const list = kinds.map((name) => [quadrantLabel(QUADRANT[name]), () => state.toggleKind([name])]);
   if (via) {
     const [version, fate] = splitVia(via);
@@ -14,7 +15,8 @@ function chips() {
   }
   for (const [name, value] of Object.entries(slices))
     list.push([`${name} = ${value}`, () => state.setSlice(name, null)]);
-  if (cause) list.push([`cause: ${cause}`, () => state.set({ cause: "", row: "" })]);
+  if (reliable) list.push([RELIABLE[reliable] ?? reliable, () => state.set({ reliable: "", row: "" })]);
+  if (cause) list.push([`cause: ${cause.replaceAll("_", " ")}`, () => state.set({ cause: "", row: "" })]);
   if (range) list.push([CHANGED_LABEL(range), () => state.set({ range: "", row: "" })]);
   if (search) list.push([`“${search}”`, () => state.set({ search: "", row: "" })]);
   return list.map(([label, remove]) =>
@@ -62,6 +64,9 @@ function setUpFilters(index, selection) {
   if (index.cause)
     bar.append(filterSelect("Cause", index.cause.values.filter(Boolean).map((v) => [v, v.replaceAll("_", " ")]),
       ({ cause }) => cause, (cause) => state.set({ cause, row: "" })));
+  const reliable = index.reliable?.values.filter(Boolean).map((v) => [v, RELIABLE[v] ?? v]) ?? [];
+  if (reliable.length)
+    bar.append(filterSelect("Repeats", reliable, ({ reliable: on }) => on, (value) => state.set({ reliable: value, row: "" })));
   const candidates = index.versions.slice(2).filter((version) => index.correct[version]);
   const fates = candidates.flatMap((version) =>
     ["recovered", "still_broken", "newly_broken", "lost_gains", "new_gains"].map((fate) =>

@@ -13,9 +13,13 @@ function connectList(index, texts, selection, table, detail) {
   const rowOf = new Map();
   for (let row = 0; row < index.n; row++) rowOf.set(rowKey(index, row), row);
 
-  const refresh = (value, previous) => {
+  const refresh = async (value, previous) => {
+    if (vocabulary.served && value.search) {
+      await texts.ask(value.search.toLowerCase());
+      if (value !== state.value) return; // something else is wanted by now
+    }
     const start = performance.now();
-    const same = rows && previous && ["kinds", "via", "slices", "cause", "search", "range", "sort"].every((k) => value[k] === previous[k]);
+    const same = rows && previous && ["kinds", "via", "slices", "cause", "reliable", "search", "range", "sort"].every((k) => value[k] === previous[k]);
     if (!same) {
       rows = selection.rows(value);
       table.show(rows, value.sort || selection.defaultSort);

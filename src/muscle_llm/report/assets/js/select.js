@@ -103,6 +103,7 @@ class Selection {
     if (value.via) this.keepVia(keep, value.via);
     for (const [name, chosen] of Object.entries(value.slices)) keepText(keep, index.slice[name], chosen);
     if (value.cause) keepText(keep, index.cause, value.cause);
+    if (value.reliable) keepText(keep, index.reliable, value.reliable);
     if (value.range) this.keepRange(keep, value.range);
     if (value.search) this.keepFound(keep, value.search);
     const order = this.order(value.sort || this.defaultSort);

@@ -5,6 +5,7 @@ const EMPTY = Object.freeze({
   via: "", // "VERSION:recovered" and the like: what became of an instance in a candidate
   slices: Object.freeze({}), // slice name -> value
   cause: "",
+  reliable: "", // "negative" or "positive": flips that hold over the repeats
   search: "",
   range: "", // "SCORE:LOW:HIGH" on the change of a score
   sort: "",
@@ -46,8 +47,8 @@ const state = {
   },
 
   filtered() {
-    const { kinds, via, slices, cause, search, range } = this.value;
-    return Boolean(kinds.length || via || cause || search || range || Object.keys(slices).length);
+    const { kinds, via, slices, cause, reliable, search, range } = this.value;
+    return Boolean(kinds.length || via || cause || reliable || search || range || Object.keys(slices).length);
   },
 };
 
@@ -55,7 +56,7 @@ function writeFragment(value) {
   const words = new URLSearchParams();
   if (value.kinds.length) words.set("kind", value.kinds.join(","));
   for (const [name, chosen] of Object.entries(value.slices)) words.set(`slice.${name}`, chosen);
-  for (const key of ["via", "cause", "search", "range", "sort", "row"]) if (value[key]) words.set(key, value[key]);
+  for (const key of ["via", "cause", "reliable", "search", "range", "sort", "row"]) if (value[key]) words.set(key, value[key]);
   const text = words.toString();
   return text && `#${text}`;
 }
@@ -66,7 +67,7 @@ function readFragment(fragment) {
   const slices = {};
   for (const [key, chosen] of words) if (key.startsWith("slice.")) slices[key.slice(6)] = chosen;
   const plain = Object.fromEntries(
-    ["via", "cause", "search", "range", "sort", "row"].map((key) => [key, words.get(key) ?? ""]),
+    ["via", "cause", "reliable", "search", "range", "sort", "row"].map((key) => [key, words.get(key) ?? ""]),
   );
   return { ...EMPTY, ...plain, kinds, slices };
 }
