@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/: the command reference and the metrics. A test checks they are current."""
+"""Write the generated pages of docs/ (commands, metrics); a test checks that they are current."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ class DemoTraining:
 
     rank: int = 64
     alpha: int = 128
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     warmup_steps: int = 10
-    batch_size: int = 32
+    batch_size: int = 64
     epochs: int = 3
     validation_share: float = 0.1
 
@@ -49,8 +49,8 @@ class DemoSettings:
     rerun_seed: int = 2
     sizes: dict[str, TaskSizes] = field(
         default_factory=lambda: {
-            "choice": TaskSizes(train=3000, test=2000),
-            "exact": TaskSizes(train=1500, test=800),
+            "choice": TaskSizes(train=3000, test=4000),
+            "exact": TaskSizes(train=1500, test=600),
             "summary": TaskSizes(train=800, test=300),
         }
     )
