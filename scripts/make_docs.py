@@ -35,12 +35,28 @@ def _section(title: str, command: click.Command) -> str:
 
 def pages() -> dict[Path, str]:
     """Return every generated page by its path."""
-    from muscle_llm.metrics.definitions import markdown
-
     return {
         ROOT / "docs" / "commands.md": command_reference(),
-        ROOT / "docs" / "metrics.md": NOTE + markdown(),
+        ROOT / "docs" / "metrics.md": metrics_page(),
     }
+
+
+def metrics_page() -> str:
+    """Return the definitions of all figures as Markdown."""
+    from muscle_llm.report.definitions import QUADRANTS, TERMS
+
+    lines = [NOTE + "# Metrics", "", "Shares are of all paired instances unless a denominator is named.", ""]
+    lines += ["| name | label | meaning | formula |", "|---|---|---|---|"]
+    lines += [
+        f"| `{t.name}` | {_cell(t.label)} | {_cell(t.text)} | {_cell(t.formula)} |" for t in TERMS.values()
+    ]
+    lines += ["", "## Quadrants", "", "| name | label | meaning |", "|---|---|---|"]
+    lines += [f"| `{q.name}` | {_cell(q.label)} | {_cell(q.text)} |" for q in QUADRANTS]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
 
 
 def main() -> None:
