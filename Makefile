@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: help setup demo test lint format types unit wheel bench docs bases lock clean
+.PHONY: help setup demo test lint format unit browser wheel bench docs bases lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -39,6 +39,9 @@ format: $(READY) ## Format the code
 
 unit: $(READY) ## Tests and doctests
 	$(BIN)/pytest -n 2 $(ARGS)
+
+browser: $(READY) ## Tests of the page in Chromium
+	MUSCLE_LLM_BROWSER=1 $(BIN)/pytest -q -s tests/browser $(ARGS)
 
 wheel: $(READY) ## Build the wheel and try it outside the checkout, without and with the extra
 	$(BIN)/python scripts/smoke_wheel.py

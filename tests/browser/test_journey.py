@@ -100,7 +100,7 @@ def test_keys_step_through_the_list(open_page, page_file):
     places = []
     for key in ("n", "n", "n", "p"):
         page.keyboard.press(key)
-        page.wait_for_function("document.querySelector('#detail .place') !== null")
+        page.wait_for_selector("#detail .place")
         page.wait_for_timeout(60)
         places.append(page.inner_text("#detail .place").split()[0])
     assert places == ["1", "2", "3", "2"]

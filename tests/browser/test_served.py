@@ -27,7 +27,7 @@ def test_texts_come_from_the_server(open_address, server):
     assert "So the answer is" in opened.text("#detail .panel[data-version=new]")
     page.click("#clear")
     page.fill("#search", "(17)")
-    page.wait_for_function("document.querySelector('#shown').innerText === '1'")
+    page.wait_for_selector("#shown:text-is('1')")
     assert "q-00017" in opened.text("#table .rows")
     assert opened.complaints == []
     assert all(url.startswith(server.address) for url in opened.requests)

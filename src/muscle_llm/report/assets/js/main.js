@@ -131,9 +131,9 @@ async function main() {
   document.body.dataset.ready = "list";
   performance.mark("list");
   await texts.loadAll();
-  await selection.prepare();
   if (state.value.search) state.set({ kinds: [...state.value.kinds] }); // all texts can be searched now
   document.body.dataset.ready = "all";
+  await selection.prepare();
 }
 
 main().catch((error) => {
