@@ -238,3 +238,24 @@ def test_nonsense_is_refused(base: tuple[Any, Any], tmp_path: Path) -> None:
     long = {**GENERATE, "generation_kwargs": {"until": ["\n"], "max_gen_toks": 999}}
     with pytest.raises(InputError, match=r"max tokens to generate \(999\)"):
         predict(*base, make(tmp_path, long), model_name="t", batch_size=1, progress=False)
+
+
+def test_sampled_answers_can_be_drawn_again(base: tuple[Any, Any], tmp_path: Path) -> None:
+    from muscle_llm.predict import Sampling
+
+    task = make(tmp_path, {**GENERATE, "metric_list": [{"metric": "rouge1"}]}, documents(4))
+    before = dict(task.harness.config.generation_kwargs)
+    draw = Sampling(repeats=3, temperature=1.5, seed=7)
+    one = predict(*base, task, model_name="t", progress=False, sampling=draw)
+    two = predict(*base, task, model_name="t", progress=False, sampling=draw)
+    assert one.table.equals(two.table)
+    assert column(one, "repeat") == [0] * 4 + [1] * 4 + [2] * 4
+    assert column(one, "id") == ["0", "1", "2", "3"] * 3
+    answers = column(one, "answer")
+    assert answers[:4] != answers[4:8]
+    assert task.harness.config.generation_kwargs == before
+    assert (one.provenance.seed, one.provenance.extra["temperature"]) == (7, "1.5")
+    with pytest.raises(ConfigError, match="several answers need a temperature"):
+        Sampling(repeats=2)
+    with pytest.raises(ConfigError, match="there is nothing to sample"):
+        predict(*base, make(tmp_path, CHOICE), model_name="t", progress=False, sampling=draw)

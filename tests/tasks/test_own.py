@@ -54,9 +54,14 @@ def test_exact_match_and_reference(folder: Path) -> None:
 
 def test_five_lines_in_a_file_are_enough(folder: Path) -> None:
     path = folder / "mine.yaml"
-    path.write_text(
-        'task: mine\ndata: test.jsonl\nprompt: "Q: {{prompt}} A:"\nchoices: options\nanswer: gold\n'
-    )
+    lines = [
+        "task: mine",
+        "data: test.jsonl",
+        'prompt: "Q: {{prompt}} A:"',
+        "choices: options",
+        "answer: gold",
+    ]
+    path.write_text("\n".join(lines))
     task = load_task(path)
     assert task.harness.doc_to_text(task.harness.eval_docs[0]) == "Q: coal? A:"
     before = task_fingerprint(path)
@@ -64,9 +69,7 @@ def test_five_lines_in_a_file_are_enough(folder: Path) -> None:
     assert before == task.hash != task_fingerprint(path)
 
 
-def test_training_text_goes_through_the_chat_template_as_predicting_does(
-    folder: Path, tiny_base: Path
-) -> None:
+def test_training_and_predicting_use_the_same_chat_template(folder: Path, tiny_base: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from muscle_llm.predict import predict

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "view": ("muscle_llm.cli.view", "Serve a page to this machine's browser, however large its data are."),
     "update": ("muscle_llm.cli.update", "Run a whole update: adapters, predictions, remedies, comparison."),
     "demo": ("muscle_llm.cli.demo", "Run a small update offline and show what it broke and what mends it."),
+    "predict": ("muscle_llm.cli.predict", "Ask one model every instance of a task and store its answers."),
+    "tasks": ("muscle_llm.cli.tasks", "List the tasks there are, or show what one asks."),
     "init": ("muscle_llm.cli.init", "Write a file to start from: init policy."),
 }
 

@@ -26,7 +26,7 @@ from muscle_llm.errors import ConfigError
 
 __all__ = ["chunked_cross_entropy", "fused_compatibility_loss"]
 
-_CHUNK_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # logits held at a time, per kind of device
+_CHUNK_VALUES = {"cpu": 1 << 23, "cuda": 1 << 26}  # logits held at a time, per kind of device
 
 
 class _WithGradients(torch.autograd.Function):
@@ -58,6 +58,7 @@ class _Loss:
     temperature: float
     factor: float  # of the divergences: T^2 if wanted, else 1
     ce_weight: float
+    keep_logits: bool  # they are needed once more: for the cross-entropy, or for the cap
 
 
 def fused_compatibility_loss(
@@ -128,6 +129,7 @@ def fused_compatibility_loss(
         temperature,
         temperature**2 if temperature_squared else 1.0,
         ce_weight,
+        temperature != 1 and (ce_weight > 0 or head.cap is not None),
     )
     if chunk_tokens is None:
         chunk_tokens = max(16, _CHUNK_VALUES.get(hidden_NH.device.type, 1 << 24) // shared)
@@ -338,7 +340,7 @@ def _chunk(
         old_weight_n, new_weight_n = (w[0].to(z_nV.dtype) for w in teacher_weights(loss.mask, facts))
     else:
         old_weight_n, new_weight_n = (w[rows].to(z_nV.dtype) for w in weights)
-    logq_nV = functional.log_softmax(z_nV / loss.temperature, dim=-1)
+    logq_nV = _softened(z_nV.clone() if loss.keep_logits else z_nV, loss.temperature)
     parts = [
         _Part("old", old, old_nV, old_weight_n),
         _Part("new", new, new_nV, new_weight_n),
@@ -348,6 +350,11 @@ def _chunk(
     if loss.ce_weight > 0:
         _add_cross_entropy(loss, gradient_nV, z_nV, targets_n, instance_n, sums)
     return gradient_nV
+
+
+def _softened(z_nV: Tensor, temperature: float) -> Tensor:
+    """Return log-probabilities at T; overwrites the logits."""
+    return functional.log_softmax(z_nV if temperature == 1 else z_nV.div_(temperature), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -363,7 +370,7 @@ class _Part:
         """Return log-probabilities at T of some tokens of the chunk, (m, V)."""
         assert isinstance(self.teacher, HiddenTokens)
         z_mV = self.teacher.logits(index_m + start) if self.logits_nV is None else self.logits_nV[index_m]
-        return functional.log_softmax(z_mV / temperature, dim=-1)
+        return _softened(z_mV, temperature)
 
 
 def _divergences(
