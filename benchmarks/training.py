@@ -356,10 +356,11 @@ def _report(measured: dict[str, Any], losses: dict[str, Any], options: argparse.
     lines = [
         f"# Training: {options.shape} on {options.device}",
         "",
-        f"Batch {options.batch} x {options.length} tokens, {options.dtype}, LoRA rank {options.rank} on all linear "
-        f"layers, vocabulary {shape['vocab_size']}, hidden {shape['hidden_size']}; best of {options.steps} steps ({kind}).",
-        f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}, "
-        f"{_hardware(options.device)}.",
+        f"Batch {options.batch} x {options.length} tokens, {options.dtype}, LoRA rank {options.rank} on all "
+        f"linear layers, vocabulary {shape['vocab_size']}, hidden {shape['hidden_size']}; best of "
+        f"{options.steps} steps ({kind}).",
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"transformers {transformers.__version__}, {_hardware(options.device)}.",
         "",
         "| step | seconds | against LoRA | peak memory, GB | against LoRA | tokens/s | cache, bytes/token |",
         "|---|---|---|---|---|---|---|",
