@@ -119,7 +119,7 @@ def _results(console: Console, settings: UpdateSettings, path: Path) -> dict[str
         home = path / "tasks" / task.label
         documents[task.label] = json.loads((home / "comparison.json").read_text(encoding="utf-8"))
         console.print()
-        console.print(remedy_table(documents[task.label], title=task.label))
+        console.print(remedy_table(documents[task.label], title=task.label, width=console.width))
         console.print(printable(documents[task.label]["sentence"]), markup=False, highlight=False)
     page = path / "report.html"
     console.print()

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["RemedyRow", "remedy_cells", "remedy_headings", "remedy_rows", "remedy_table", "what_it_is"]
 
 _WHAT = {
-    "old": "what users have",
+    "old": "in use",
     "new": "no remedy",
     "noise_floor": "noise floor",
     "control": "control",
     "remedy": "remedy",
 }
+_WIDE = 106  # columns that the whole remedy table takes
 _ORDER = ("old", "new", "noise_floor", "control", "remedy")
 
 
@@ -90,12 +91,13 @@ def remedy_rows(document: Mapping[str, Any]) -> list[RemedyRow]:
     return sorted(rows, key=lambda row: _ORDER.index(row.kind))
 
 
-def remedy_table(document: Mapping[str, Any], *, title: str = "") -> Table:
+def remedy_table(document: Mapping[str, Any], *, title: str = "", width: int = 120) -> Table:
     """Return the remedy table for a terminal.
 
     Args:
         document: what ``Comparison.to_dict()`` gives.
         title: stands above the table.
+        width: columns of the terminal; under 106 the NFR's interval and the relative change are left out.
     """
     from rich import box
     from rich.table import Table
@@ -104,14 +106,23 @@ def remedy_table(document: Mapping[str, Any], *, title: str = "") -> Table:
     table = Table(
         title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
-    table.add_column("version")
+    wide = width >= _WIDE
+    table.add_column("version", overflow="fold", min_width=9)
     table.add_column("what it is")
-    for heading in remedy_headings(document):
+    quality, nfr, change, relative, *counts = remedy_headings(document)
+    figures = (
+        (quality, nfr, change, relative, *counts)
+        if wide
+        else (quality, "NFR", change.replace("of NFR ", ""), *counts)
+    )
+    for heading in figures:
         table.add_column(printable(heading), justify="right", no_wrap=True)
     for row in remedy_rows(document):
         style = "bold" if row.kind == "remedy" else "dim" if row.kind in ("old", "noise_floor") else ""
-        cells = (printable(row.name), what_it_is(row), *remedy_cells(row))
-        table.add_row(*(Text(cell) for cell in cells), style=style)
+        quality, nfr, change, relative, *counts = remedy_cells(row)
+        short = _percent(row.nfr, interval=False)
+        figures = (quality, nfr, change, relative, *counts) if wide else (quality, short, change, *counts)
+        table.add_row(*(Text(cell) for cell in (printable(row.name), what_it_is(row), *figures)), style=style)
     return table
 
 
