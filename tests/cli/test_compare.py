@@ -87,6 +87,17 @@ def test_candidates_and_the_noise_floor(files, capsys):
     assert "old_rerun (noise" in out
 
 
+def test_similarities_are_computed_by_name(files, capsys):
+    code, out, _ = run(capsys, *files, "--similarity", "exact", "--similarity", "f1", "--json", "-")
+    assert code == 0
+    document = json.loads(out)
+    assert list(document["scores"]) == document["settings"]["similarity"] == ["exact", "f1"]
+    assert document["scores"]["f1"]["metrics"]["nfr"]["value"] == 0.2
+    code, _, err = run(capsys, *files, "--similarity", "rogue1")
+    assert code == 2
+    assert "Did you mean 'rouge1'" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

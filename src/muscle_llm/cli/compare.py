@@ -97,6 +97,12 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
     "--tolerance", type=float, default=0.0, show_default=True, help="A score may move this far: no flip."
 )
 @click.option(
+    "--similarity",
+    multiple=True,
+    metavar="NAME",
+    help="Score answers against references: rouge1, rouge2, rougeL, bleu, chrf, exact, f1, bertscore.",
+)
+@click.option(
     "--on-mismatch",
     type=click.Choice(["error", "intersect"]),
     default="error",
@@ -125,6 +131,7 @@ def command(
     save_to: str | None,
     confidence: float | None,
     tolerance: float,
+    similarity: tuple[str, ...],
     on_mismatch: str,
 ) -> None:
     """Tell what an update broke: OLD against NEW, and any further CANDIDATE files against both.
@@ -163,6 +170,7 @@ def command(
         new_name=names[1] if len(names) > 1 else "new",
         confidence=confidence,
         tolerance=tolerance,
+        similarity=similarity,
         on_mismatch="intersect" if on_mismatch == "intersect" else "error",
     )
     verdict = None

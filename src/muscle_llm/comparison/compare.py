@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -15,6 +15,7 @@ from muscle_llm.comparison.notes import exclusions, notes
 from muscle_llm.comparison.pairing import OnMismatch, Paired, pair
 from muscle_llm.comparison.rows import instance_table
 from muscle_llm.comparison.sentence import summarise
+from muscle_llm.comparison.similarity import with_similarity
 from muscle_llm.comparison.slicing import slice_documents
 from muscle_llm.comparison.types import Candidate, Comparison, Role, Side
 from muscle_llm.comparison.views import Layout, View, layout, view
@@ -38,6 +39,7 @@ def compare(
     confidence: float = 0.95,
     on_mismatch: OnMismatch = "error",
     tolerance: float = 0.0,
+    similarity: Sequence[str] = (),
 ) -> Comparison:
     """Compare two versions on the same instances, and any candidates with both.
 
@@ -54,6 +56,7 @@ def compare(
         on_mismatch: ``"error"`` refuses versions that do not answer the same questions; ``"intersect"`` goes
             on with what they share.
         tolerance: a change of a score by at most this much is no flip (>= 0).
+        similarity: similarities of answer and reference to compute as scores, such as ``rouge1``.
 
     Raises:
         ComparabilityError: the versions do not answer the same questions; says which and how many.
@@ -68,8 +71,10 @@ def compare(
     """
     old, new = _as_predictions(old), _as_predictions(new)
     candidates = {name: _as_predictions(c) for name, c in (candidates or {}).items()}
+    sides = {"old": old, "new": new, **candidates}
+    sides = {name: with_similarity(p, similarity, name) for name, p in sides.items()}
     kinds = _check_arguments(candidates, dict(roles or {}), confidence, tolerance)
-    paired = pair({"old": old, "new": new, **candidates}, on_mismatch)
+    paired = pair(sides, on_mismatch)
     views = {name: view(table, paired.present.get(name)) for name, table in paired.tables.items()}
     _check_measurable(views)
     shape = layout(paired.tables["old"], paired.tables["new"])
@@ -112,6 +117,7 @@ def compare(
             "confidence": confidence,
             "on_mismatch": on_mismatch,
             "tolerance": tolerance,
+            "similarity": list(similarity),
             "seed": SEED,
             "repeats": shape.repeats,
             "clustered": shape.cluster is not None,
