@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,9 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from muscle_llm.comparison import Comparison
-    from muscle_llm.gate import Policy, Verdict
-    from muscle_llm.predictions import Predictions
+    from muscle_llm.gate import Policy
 
 __all__ = ["command"]
 
@@ -24,6 +21,7 @@ Examples:
   muscle-llm compare both.jsonl both.jsonl --map id=question \\
       --old-map correct=v1.is_correct --new-map correct=v2.is_correct --json -
   muscle-llm compare old.jsonl new.jsonl remedy.jsonl control.jsonl --old-rerun old_seed2.jsonl
+  muscle-llm compare old_run/ new_run/ --html report      every task both folders hold
   muscle-llm compare old.jsonl new.jsonl --policy policy.yaml --junit report.xml --markdown comment.md
 
 \b
@@ -32,6 +30,11 @@ Columns (--map role=column,...; dots lead into nested fields):
   score.NAME, slice.NAME, cluster, error, finish_reason
   id=@row numbers the rows; repeat=@nth numbers the answers to one id.
 Without --map obvious names are taken. Without correct, an answer is right when it equals a reference.
+
+\b
+Folders: where OLD and NEW are folders with several tasks, every task found in both is compared, and --html,
+--save, --plots and --llm-comparator name folders, with one item per task. PATH#NAME or --select NAME takes
+one task or run; last takes the newest run of each task.
 
 \b
 Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclusive.
@@ -57,6 +60,9 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
 )
 @click.option("--metric", metavar="NAME", help="Which of the log's metrics decides right or wrong.")
 @click.option(
+    "--select", metavar="PART", help="Which task or run, where files or folders hold several; also PATH#PART."
+)
+@click.option(
     "--extract",
     multiple=True,
     metavar="[ROLE=]REGEX",
@@ -69,7 +75,12 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
 @click.option(
     "--json", "json_to", metavar="FILE|-", help="Write the comparison as JSON; - is standard output."
 )
-@click.option("--html", "html_to", type=click.Path(), help="Write one page to browse the flips.")
+@click.option(
+    "--html",
+    "html_to",
+    type=click.Path(),
+    help="Write one page to browse the flips; of folders: an index and a page per task.",
+)
 @click.option(
     "--policy",
     "policy_from",
@@ -87,6 +98,12 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
     "--plots", "plots_to", type=click.Path(), help="Write the pictures to this folder, SVG and PNG."
 )
 @click.option("--save", "save_to", type=click.Path(), help="Keep the whole comparison, for view and report.")
+@click.option(
+    "--llm-comparator",
+    "llm_comparator_to",
+    type=click.Path(),
+    help="Write the instances as JSON for LLM Comparator.",
+)
 @click.option(
     "--confidence",
     type=float,
@@ -119,6 +136,7 @@ def command(
     format_: str | None,
     filter_: str | None,
     metric: str | None,
+    select: str | None,
     extract: tuple[str, ...],
     names: tuple[str, ...],
     old_rerun: str | None,
@@ -129,6 +147,7 @@ def command(
     markdown_to: str | None,
     plots_to: str | None,
     save_to: str | None,
+    llm_comparator_to: str | None,
     confidence: float | None,
     tolerance: float,
     similarity: tuple[str, ...],
@@ -139,47 +158,50 @@ def command(
     Files are logs of lm-evaluation-harness or any table (JSONL, JSON, CSV, TSV, Parquet; also .gz, .zip) with
     one row per instance.
     """
-    from muscle_llm.comparison import compare
-    from muscle_llm.predictions import read_predictions
+    from muscle_llm.cli.compare_inputs import Inputs, Settings
+    from muscle_llm.cli.compare_outputs import Outputs, write_outputs
+    from muscle_llm.cli.compare_tasks import compare_folders
     from muscle_llm.predictions.mapping import parse_map
 
     policy = _policy(policy_from, junit_to, confidence)
     if confidence is None:
         confidence = 0.95 if policy is None else policy.confidence
-    columns = {"old": parse_map([*maps, *old_map]), "new": parse_map([*maps, *new_map])}
-    patterns = _patterns(extract)
-
-    def read(path: str, side: str) -> Predictions:
-        return read_predictions(
-            path, columns=columns[side], format=format_, filter=filter_, metric=metric, extract=patterns
-        )
-
     keys = _keys(candidate, names, rerun=old_rerun is not None)
-    files = dict(zip(keys, candidate, strict=False))
-    candidates = {key: read(path, "new") for key, path in files.items()}
-    roles: dict[str, str] = {}
+    others = dict(zip(keys, candidate, strict=False))
     if old_rerun is not None:
-        candidates[keys[-1]] = read(old_rerun, "old")
-        roles[keys[-1]] = "noise_floor"
-    result = compare(
-        read(old, "old"),
-        read(new, "new"),
-        candidates,
-        roles=roles,
+        others[keys[-1]] = old_rerun
+    inputs = Inputs(
+        {"old": old, "new": new, **others},
+        of_old=("old", keys[-1]) if old_rerun is not None else ("old",),
+        columns={"old": parse_map([*maps, *old_map]), "new": parse_map([*maps, *new_map])},
+        extract=_patterns(extract),
+        format=format_,
+        filter=filter_,
+        metric=metric,
+        select=select,
+    )
+    settings = Settings(
         old_name=names[0] if names else "old",
         new_name=names[1] if len(names) > 1 else "new",
+        roles={} if old_rerun is None else {keys[-1]: "noise_floor"},
         confidence=confidence,
         tolerance=tolerance,
         similarity=similarity,
         on_mismatch="intersect" if on_mismatch == "intersect" else "error",
     )
-    verdict = None
-    if policy is not None:
-        from muscle_llm.gate import judge
+    outputs = Outputs(json_to, html_to, junit_to, markdown_to, plots_to, save_to, llm_comparator_to)
+    outputs.check()
+    folders = inputs.folders()
+    if folders is not None:
+        verdict = compare_folders(folders, settings, policy, outputs)
+    else:
+        result = settings.compare(inputs.read_all())
+        verdict = None
+        if policy is not None:
+            from muscle_llm.gate import judge
 
-        verdict = judge(policy, result)
-    _keep(result, save_to, plots_to)
-    _write(result, verdict, json_to, html_to, junit_to, markdown_to)
+            verdict = judge(policy, result)
+        write_outputs(result, verdict, outputs)
     if verdict is not None:
         click.get_current_context().exit(verdict.exit_code)
 
@@ -232,96 +254,3 @@ def _keys(candidates: Sequence[str], names: Sequence[str], *, rerun: bool) -> li
             key = f"{key}_{index + 1}"
         keys.append(key)
     return [*keys, "old_rerun"] if rerun else keys
-
-
-def _keep(result: Comparison, save_to: str | None, plots_to: str | None) -> None:
-    from muscle_llm.errors import InputError
-
-    try:
-        if save_to is not None:
-            from muscle_llm.report.stored import write_comparison
-
-            write_comparison(result, save_to)
-        if plots_to is not None:
-            from muscle_llm.report.plots import write_plots
-
-            write_plots(result, plots_to)
-    except OSError as error:
-        raise InputError(f"{error.filename or save_to}: cannot be written ({error.strerror}).") from error
-
-
-def _write(
-    result: Comparison,
-    verdict: Verdict | None,
-    json_to: str | None,
-    html_to: str | None,
-    junit_to: str | None,
-    markdown_to: str | None,
-) -> None:
-    from muscle_llm.errors import InputError
-    from muscle_llm.files import atomic_write_text
-
-    texts: dict[str, str] = {}
-    for name, make in (
-        (html_to, _html),
-        (junit_to, _junit),
-        (markdown_to, _markdown),
-        (json_to, _json),
-    ):
-        if name is None:
-            continue
-        if name in texts:
-            raise InputError(f"two outputs are to be written to {name!r}. Give each its own file.")
-        texts[name] = make(result, verdict)
-    for name, text in texts.items():
-        try:
-            if name != "-":
-                atomic_write_text(name, text)
-        except OSError as error:
-            raise InputError(f"{error.filename or name}: cannot be written ({error.strerror}).") from error
-    if "-" in texts:
-        sys.stdout.write(texts["-"])
-        if verdict is not None:
-            from muscle_llm.text import printable
-
-            click.echo(f"verdict: {printable(verdict.sentence, limit=400)}", err=True)
-        return
-    from rich.console import Console
-
-    from muscle_llm.report.terminal import print_comparison
-
-    console = Console(highlight=False, markup=False, emoji=False)
-    print_comparison(result, console)
-    if verdict is not None:
-        from muscle_llm.report.verdict import print_verdict
-
-        print_verdict(verdict, console)
-
-
-def _html(result: Comparison, verdict: Verdict | None) -> str:
-    from muscle_llm.report.html import render_html
-
-    return render_html(result, verdict=verdict)
-
-
-def _junit(result: Comparison, verdict: Verdict | None) -> str:
-    from muscle_llm.report.junit import render_junit
-
-    return render_junit([] if verdict is None else [verdict])
-
-
-def _markdown(result: Comparison, verdict: Verdict | None) -> str:
-    from muscle_llm.report.markdown import render_markdown
-
-    text = render_markdown(result)
-    if verdict is None:
-        return text
-    from muscle_llm.report.verdict_markdown import render_verdict_markdown
-
-    return f"{render_verdict_markdown(verdict)}\n{text}"
-
-
-def _json(result: Comparison, verdict: Verdict | None) -> str:
-    from muscle_llm.report.json import render_json
-
-    return render_json(result, verdict)

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from muscle_llm.comparison.compare import compare
+from muscle_llm.comparison.tasks import Across, TaskSummary, summarise_tasks
 from muscle_llm.comparison.types import QUADRANTS, AgainstNew, Candidate, Comparison, Role, Side
 
-__all__ = ["QUADRANTS", "AgainstNew", "Candidate", "Comparison", "Role", "Side", "compare"]
+__all__ = [
+    "QUADRANTS",
+    "Across",
+    "AgainstNew",
+    "Candidate",
+    "Comparison",
+    "Role",
+    "Side",
+    "TaskSummary",
+    "compare",
+    "summarise_tasks",
+]

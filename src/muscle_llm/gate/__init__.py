@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from muscle_llm.gate.decide import Outcome, exit_code, worst
-from muscle_llm.gate.judge import judge
+from muscle_llm.gate.judge import judge, judge_task
 from muscle_llm.gate.policy import (
     Margins,
     Policy,
@@ -13,6 +13,7 @@ from muscle_llm.gate.policy import (
     TaskRules,
     load_policy,
 )
+from muscle_llm.gate.tasks import TasksVerdict, judge_tasks
 from muscle_llm.gate.verdict import ClauseResult, Verdict
 
 __all__ = [
@@ -24,9 +25,12 @@ __all__ = [
     "ScoreMargins",
     "SliceRules",
     "TaskRules",
+    "TasksVerdict",
     "Verdict",
     "exit_code",
     "judge",
+    "judge_task",
+    "judge_tasks",
     "load_policy",
     "worst",
 ]

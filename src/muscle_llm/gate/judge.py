@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from muscle_llm.comparison import Comparison
 from muscle_llm.errors import ConfigError
 from muscle_llm.gate.clauses import judge_margins, judge_size, judge_slice
@@ -10,7 +12,7 @@ from muscle_llm.gate.instances import judge_reliable_flips, judge_unbroken
 from muscle_llm.gate.policy import Policy, TaskRules
 from muscle_llm.gate.verdict import ClauseResult, Verdict
 
-__all__ = ["judge"]
+__all__ = ["judge", "judge_task"]
 
 
 def judge(policy: Policy, comparison: Comparison) -> Verdict:
@@ -38,13 +40,29 @@ def judge(policy: Policy, comparison: Comparison) -> Verdict:
         >>> judge(Policy(all=Rules(nfr=0.05)), compare(old, new)).sentence
         'FAIL: nfr: negative flips 20.00 % (13.34 % to 28.88 %), margin 5.00 %: beyond it.'
     """
+    verdict = judge_task(policy, comparison)
+    notes = _task_notes(policy, comparison.task)
+    if verdict is None:
+        task = "this comparison" if comparison.task is None else f"task {comparison.task!r}"
+        raise ConfigError(
+            f"the policy asks nothing of {task}. Add a margin under 'all'. {' '.join(notes)}".rstrip()
+        )
+    return dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
+
+
+def judge_task(policy: Policy, comparison: Comparison) -> Verdict | None:
+    """Return the verdict as `judge` does, or ``None`` where the policy asks nothing of the task.
+
+    Raises:
+        ConfigError: the comparison's intervals have another confidence.
+    """
     if abs(policy.confidence - comparison.confidence) > 1e-9:
         raise ConfigError(
             f"the policy decides at confidence {policy.confidence:g}, the comparison's intervals are at "
             f"{comparison.confidence:g}. Compare with confidence={policy.confidence:g}."
         )
     rules = policy.rules_for(comparison.task)
-    notes = _task_notes(policy, comparison.task)
+    notes: list[str] = []
     clauses = _of_all(rules, comparison)
     by_slice = slices_of(comparison) if rules.slices else {}
     for name, own in rules.slices.items():
@@ -54,10 +72,7 @@ def judge(policy: Policy, comparison: Comparison) -> Verdict:
         clauses += found
         notes += more
     if not clauses:
-        task = "this comparison" if comparison.task is None else f"task {comparison.task!r}"
-        raise ConfigError(
-            f"the policy asks nothing of {task}. Add a margin under 'all'. {' '.join(notes)}".rstrip()
-        )
+        return None
     return Verdict(
         tuple(clauses), policy.on_inconclusive, comparison.confidence, comparison.task, tuple(notes)
     )

@@ -202,6 +202,25 @@ class Policy:
         own = self.tasks.get(task) if task is not None else None
         return general if own is None else merge(general, own)
 
+    def asks_of(self, task: str | None) -> bool:
+        """Return whether anything must hold for a task.
+
+        Example:
+            >>> policy = Policy(tasks={"gsm8k": TaskRules(nfr=0.02), "piqa": TaskRules(nfr="off")})
+            >>> policy.asks_of("gsm8k"), policy.asks_of("piqa"), policy.asks_of("arc")
+            (True, False, False)
+        """
+        return _asks(self.rules_for(task))
+
+
+def _asks(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_asks, value.values()))
+    if dataclasses.is_dataclass(value):
+        names = [f.name for f in dataclasses.fields(value) if f.name != "skip_below"]
+        return any(_asks(getattr(value, name)) for name in names)
+    return value is not None and value != "off" and value != ()
+
 
 def merge(general: M, own: M) -> M:
     """Return ``general`` with everything that ``own`` sets; mappings are merged key by key.

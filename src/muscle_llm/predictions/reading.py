@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from muscle_llm.predictions.readers import Part, Reader, ReadOptions, choose_rea
 from muscle_llm.predictions.schema import Predictions, Provenance
 from muscle_llm.predictions.source import Source, find_source
 
-__all__ = ["locate", "parts_of", "read_many", "read_predictions"]
+__all__ = ["folder_readers", "locate", "parts_of", "read_many", "read_predictions"]
 
 _PLAIN = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".gz", ".zip", ".eval")
 
@@ -117,16 +118,38 @@ def read_many(
         predictions = choose_reader(found, format, options).read(found, options)
         results = {predictions.provenance.task or found.stem: predictions}
     else:
-        reader, parts = parts_of(found, format, options)
-        chosen = choose_parts(parts, options.select, found.label)
-        results = {task: _read_part(reader, part, format, options) for task, part in chosen.items()}
-        if not results:
-            raise InputError(f"{found.label}: holds no log this program knows.")
+        results = {task: read() for task, read in _task_readers(found, format, options).items()}
     if name is None:
         return results
     return {
         task: Predictions(p.table, dataclasses.replace(p.provenance, model=name))
         for task, p in results.items()
+    }
+
+
+def folder_readers(
+    path: str | os.PathLike[str], format: str | None, options: ReadOptions
+) -> dict[str, Callable[[], Predictions]] | None:
+    """Return, for every task in a folder, the function that reads it; ``None`` where ``path`` is no folder.
+
+    Nothing is read before it is called, so that a folder of many large tasks fits in memory.
+
+    Raises:
+        InputError: there is no log, or a task has several runs and none is chosen.
+    """
+    found, options = locate(path, options)
+    return _task_readers(found, format, options) if found.container == "directory" else None
+
+
+def _task_readers(
+    found: Source, format: str | None, options: ReadOptions
+) -> dict[str, Callable[[], Predictions]]:
+    reader, parts = parts_of(found, format, options)
+    chosen = choose_parts(parts, options.select, found.label)
+    if not chosen:
+        raise InputError(f"{found.label}: holds no log this program knows.")
+    return {
+        task: functools.partial(_read_part, reader, part, format, options) for task, part in chosen.items()
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 
@@ -14,18 +14,30 @@ from muscle_llm.files import atomic_write_text
 from muscle_llm.report.bundle import content_security_policy
 from muscle_llm.report.remedies import remedy_cells, remedy_headings, remedy_rows, what_it_is
 
+if TYPE_CHECKING:
+    from muscle_llm.report.tasks import TaskTable
+
 __all__ = ["render_index", "write_index"]
 
 _HERE = Path(__file__).parent
 
 
-def render_index(documents: Mapping[str, Mapping[str, Any]], links: Mapping[str, str], *, title: str) -> str:
+def render_index(
+    documents: Mapping[str, Mapping[str, Any]],
+    links: Mapping[str, str],
+    *,
+    title: str,
+    overview: TaskTable | None = None,
+    lines: Sequence[str] = (),
+) -> str:
     """Return the page of a run as one HTML document.
 
     Args:
         documents: task name -> comparison document.
         links: task name -> address of the task's page, relative to this one.
         title: heading of the page.
+        overview: a table of all tasks, in the documents' order.
+        lines: sentences to stand above it: the summary, what is lacking, the verdict.
 
     Example:
         >>> figure = {"value": 0.5, "low": 0.4, "high": 0.6}
@@ -61,6 +73,9 @@ def render_index(documents: Mapping[str, Mapping[str, Any]], links: Mapping[str,
         policy=content_security_policy((), (looks,)),
         looks=looks,
         tasks=tasks,
+        overview=overview,
+        links=[links[name] for name in documents],
+        lines=lines,
         percent=min(levels, default=95),
         version=__version__,
     )

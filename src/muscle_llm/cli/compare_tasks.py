@@ -1,0 +1,157 @@
+"""``muscle-llm compare`` of folders: every task found in both, one after the other, and all together."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from muscle_llm.cli.compare_inputs import Folders, Settings
+from muscle_llm.cli.compare_outputs import Outputs, console, keep, tell_verdict, write_texts
+from muscle_llm.errors import ComparabilityError, InputError
+
+if TYPE_CHECKING:
+    from muscle_llm.comparison import Comparison, TaskSummary
+    from muscle_llm.gate import Policy, TasksVerdict, Verdict
+
+__all__ = ["compare_folders"]
+
+
+def compare_folders(
+    folders: Folders, settings: Settings, policy: Policy | None, outputs: Outputs
+) -> TasksVerdict | None:
+    """Compare every task that old and new both hold; write and show the tasks and what they come to.
+
+    One task is in memory at a time. Tasks of one side only are named, and with a policy they are not passed.
+
+    Raises:
+        InputError: no task is in both, or a task cannot be read or compared; the message names the task.
+    """
+    from muscle_llm.comparison import summarise_tasks
+    from muscle_llm.report.tasks import file_names
+
+    if outputs.html is not None and outputs.html.lower().endswith((".html", ".htm")):
+        raise InputError(
+            f"--html {outputs.html}: several tasks give an index and a page per task; name a folder for them."
+        )
+    old, new = folders["old"], folders["new"]
+    tasks = [t for t in old if t in new]
+    only_old, only_new = tuple(t for t in old if t not in new), tuple(t for t in new if t not in old)
+    if not tasks:
+        raise InputError(
+            f"old and new have no task in common: old has {_listed(only_old)}, new has {_listed(only_new)}. "
+            "To compare one with one, name them: OLD#TASK NEW#TASK."
+        )
+    files = file_names(tasks)
+    results: dict[str, Comparison] = {}
+    verdicts: dict[str, Verdict | None] = {}
+    for task in tasks:
+        result = _compare_task(task, folders, settings)
+        if policy is not None:
+            from muscle_llm.gate import judge_task
+
+            verdicts[task] = judge_task(policy, result)
+        _keep_task(result, verdicts.get(task), outputs, files[task])
+        # The instances are written; only the figures are needed for the rest.
+        results[task] = dataclasses.replace(result, instances=result.instances.slice(0, 0))
+    verdict = None
+    if policy is not None:
+        from muscle_llm.gate import judge_tasks
+
+        verdict = judge_tasks(policy, verdicts, only_old)
+    summary = summarise_tasks(results, only_old=only_old, only_new=only_new)
+    _write(results, summary, verdict, outputs, files)
+    return verdict
+
+
+def _compare_task(task: str, folders: Folders, settings: Settings) -> Comparison:
+    versions = {}
+    try:
+        for name, tasks in folders.items():
+            if task in tasks:
+                versions[name] = tasks[task]()
+        return dataclasses.replace(settings.compare(versions), task=task)
+    except ComparabilityError as error:
+        raise ComparabilityError(f"task {task}: {error}") from error
+    except InputError as error:
+        raise InputError(f"task {task}: {error}") from error
+
+
+def _keep_task(result: Comparison, verdict: Verdict | None, outputs: Outputs, name: str) -> None:
+    def inside(folder: str | None, suffix: str) -> str | None:
+        return None if folder is None else str(Path(folder) / f"{name}{suffix}")
+
+    keep(
+        result,
+        inside(outputs.save, ".parquet"),
+        inside(outputs.plots, ""),
+        inside(outputs.llm_comparator, ".json"),
+    )
+    page = inside(outputs.html, ".html")
+    if page is not None:
+        from muscle_llm.report.html import render_html
+
+        write_texts({page: render_html(result, verdict=verdict)})
+
+
+def _write(
+    results: Mapping[str, Comparison],
+    summary: TaskSummary,
+    verdict: TasksVerdict | None,
+    outputs: Outputs,
+    files: Mapping[str, str],
+) -> None:
+    texts: dict[str, str] = {}
+    if outputs.html is not None:
+        texts[str(Path(outputs.html) / "index.html")] = _index(results, summary, verdict, files)
+    if outputs.junit is not None:
+        from muscle_llm.report.junit import render_junit
+
+        texts[outputs.junit] = render_junit([] if verdict is None else verdict.suites())
+    if outputs.markdown is not None:
+        from muscle_llm.report.tasks import render_tasks_markdown
+
+        texts[outputs.markdown] = render_tasks_markdown(results, summary, verdict)
+    if outputs.json is not None:
+        document = summary.to_dict(results)
+        if verdict is not None:
+            document["verdict"] = verdict.to_dict()
+            for task, own in verdict.verdicts.items():
+                document["tasks"][task]["verdict"] = own.to_dict()
+        texts[outputs.json] = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if write_texts(texts):
+        if verdict is not None:
+            tell_verdict(verdict.sentence)
+        return
+    from muscle_llm.report.tasks import print_tasks
+
+    print_tasks(results, summary, console(), verdict)
+
+
+def _index(
+    results: Mapping[str, Comparison],
+    summary: TaskSummary,
+    verdict: TasksVerdict | None,
+    files: Mapping[str, str],
+) -> str:
+    from muscle_llm.report.run import render_index
+    from muscle_llm.report.tasks import task_table
+    from muscle_llm.text import printable
+
+    first = next(iter(results.values()))
+    lines = [summary.sentence, *summary.warnings]
+    if verdict is not None:
+        lines = [f"Verdict: {verdict.sentence}", *verdict.notes, *lines]
+    return render_index(
+        {printable(task): result.to_dict() for task, result in results.items()},
+        {printable(task): f"{files[task]}.html" for task in results},
+        title=printable(f"{first.old.name} to {first.new.name}: {len(results)} tasks"),
+        overview=task_table(results, summary, verdict),
+        lines=[printable(line) for line in lines],
+    )
+
+
+def _listed(names: tuple[str, ...], limit: int = 8) -> str:
+    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")
