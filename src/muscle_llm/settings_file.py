@@ -45,11 +45,15 @@ class Document:
             line, node = found[0].start_mark.line + 1, found[1]
         return line
 
+    def where(self, location: Sequence[str | int]) -> str:
+        """Return the name and, for a file, the line of the value at ``location``."""
+        return str(self.path) if self.node is None else f"{self.path}, line {self.line(location)}"
+
     def error(self, location: Sequence[str | int], message: str) -> ConfigError:
         """Return the error that says ``message`` about the value at ``location``."""
         name = ".".join(str(p) for p in location)
         shown = f"'{name}': " if name else ""
-        return ConfigError(f"{self.path}, line {self.line(location)}: {shown}{message.rstrip('.')}.")
+        return ConfigError(f"{self.where(location)}: {shown}{message.rstrip('.')}.")
 
 
 def read_yaml(path: Path, *, as_written: bool = False) -> Document:
@@ -108,7 +112,7 @@ def to_settings(document: Document, kind: type[T], value: Any = None) -> T:
         location = _within(content, first["loc"][:-1] if missing else first["loc"])
         if missing:
             location = (*location, first["loc"][-1])
-            where = f"{document.path}, line {document.line(location)}"
+            where = document.where(location)
             name = ".".join(str(p) for p in location)
             raise ConfigError(f"{where}: '{name}' is missing. Add it.") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -124,7 +128,7 @@ def _refuse_unknown_keys(document: Document, kind: Any, value: Any, location: Lo
         known = [f.name for f in dataclasses.fields(kind)]
         for key, item in value.items():
             if key not in known:
-                where = f"{document.path}, line {document.line((*location, key))}"
+                where = document.where((*location, key))
                 inside = f" in '{'.'.join(str(p) for p in location)}'" if location else ""
                 raise ConfigError(f"{where}: unknown key {key!r}{inside}. {did_you_mean(str(key), known)}")
             _refuse_unknown_keys(document, hints[key], item, (*location, key))
@@ -164,7 +168,7 @@ def _expand(document: Document, value: Any, location: Location) -> Any:
         def insert(match: re.Match[str]) -> str:
             found = os.environ.get(match[1], match[2])
             if found is None:
-                where = f"{document.path}, line {document.line(location)}"
+                where = document.where(location)
                 raise ConfigError(f"{where}: the environment variable {match[1]} is not set. Set it.")
             return found
 

@@ -18,8 +18,8 @@ from muscle_llm.distill.teachers import LiveTeacher  # noqa: E402
 from muscle_llm.errors import AdapterError, ConfigError, InputError  # noqa: E402
 from muscle_llm.models import load_base, load_tokenizer  # noqa: E402
 from muscle_llm.train import mix_adapters, train_compat_adapter  # noqa: E402
-from muscle_llm.train.compat_adapter import load_old_model, load_student  # noqa: E402
 from muscle_llm.train.data import collate, tokenize  # noqa: E402
+from muscle_llm.train.pairs import load_student, load_task_model  # noqa: E402
 from muscle_llm.train.teaching import CacheSettings, cached_teacher, shared_vocabulary  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -74,7 +74,7 @@ def test_a_cache_is_shared_and_the_models_are_not_run_again(run, tmp_path, monke
     def refused(*args, **kwargs):
         raise AssertionError("the old model was loaded again")
 
-    monkeypatch.setattr("muscle_llm.train.compat_adapter.load_old_model", refused)
+    monkeypatch.setattr("muscle_llm.train.compat_adapter.load_task_model", refused)
     run(tmp_path / "b", cache_dir=tmp_path / "cache", mask="old_only")
     again = run(tmp_path / "c", cache_dir=tmp_path / "cache")
     assert again.steps == 8
@@ -107,7 +107,7 @@ def test_cached_hidden_states_are_the_live_ones(tiny_base, tiny_base_2, adapters
     rows = tokenize(examples, tokenizer, max_length=64, train_on="completion")
     student = load_student(tiny_base_2, adapters[1], "auto")
     live = {
-        "old": LiveTeacher(load_old_model(tiny_base, adapters[0], "auto")),
+        "old": LiveTeacher(load_task_model(tiny_base, adapters[0], "auto")),
         "new": LiveTeacher(student, "new", "compat"),
     }
     batch = collate([rows[i] for i in (7, 3, 30)])
@@ -143,7 +143,7 @@ def test_cached_hidden_states_are_the_live_ones(tiny_base, tiny_base_2, adapters
 def test_bfloat16_hidden_states_survive_the_disk(tiny_base, adapters, examples, tmp_path):
     tokenizer = load_tokenizer(tiny_base)
     rows = tokenize(examples[:6], tokenizer, max_length=64)
-    teacher = LiveTeacher(load_old_model(tiny_base, adapters[0], "bfloat16"))
+    teacher = LiveTeacher(load_task_model(tiny_base, adapters[0], "bfloat16"))
     cached = cached_teacher(
         identity={"name": "bf16"},
         live=lambda: teacher,
@@ -246,8 +246,8 @@ def test_the_dial_refuses_what_it_cannot_mix(tiny_base, adapters, tmp_path):
 def test_truncation_error_falls_with_k(tiny_base, tiny_base_2, adapters, examples):
     from muscle_llm.distill.teacher_tokens import bucket_divergence, top_k_of
 
-    old = LiveTeacher(load_old_model(tiny_base, adapters[0], "auto"))
-    new = LiveTeacher(load_old_model(tiny_base_2, adapters[1], "auto"))
+    old = LiveTeacher(load_task_model(tiny_base, adapters[0], "auto"))
+    new = LiveTeacher(load_task_model(tiny_base_2, adapters[1], "auto"))
     batch = collate(tokenize(examples, load_tokenizer(tiny_base), max_length=64))
     p, q = (teacher.tokens(batch).logits(slice(None)) for teacher in (old, new))
     full = forward_kl(p, q, 2.0)

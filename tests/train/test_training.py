@@ -12,15 +12,14 @@ peft = pytest.importorskip("peft")
 from safetensors.torch import load_file  # noqa: E402
 
 from muscle_llm.distill.losses import compatibility_loss, next_token_targets  # noqa: E402
-from muscle_llm.distill.teachers import LiveTeacher  # noqa: E402
 from muscle_llm.errors import AdapterError, ConfigError, RunError  # noqa: E402
 from muscle_llm.models import load_base, load_tokenizer, save_adapter  # noqa: E402
 from muscle_llm.train import train_compat_adapter, train_task_adapter  # noqa: E402
-from muscle_llm.train.compat_adapter import CompatTrainer, load_old_model, load_student  # noqa: E402
+from muscle_llm.train.compat_trainer import CompatConfig, CompatTrainer  # noqa: E402
 from muscle_llm.train.data import collate, split_examples, tokenize  # noqa: E402
 from muscle_llm.train.merged_lora import use_merged_forward  # noqa: E402
-from muscle_llm.train.settings import LossSettings  # noqa: E402
-from muscle_llm.train.trainer import training_arguments  # noqa: E402
+from muscle_llm.train.pairs import load_student, load_task_model  # noqa: E402
+from muscle_llm.train.trainer import argument_values  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -57,16 +56,16 @@ def compat_trainer(tiny_base, tiny_base_2, adapters, examples, folder, training,
     train_rows, eval_rows = split_examples(rows, training.validation_share, 0)
     return CompatTrainer(
         student,
-        training_arguments(training, output_dir=folder, seed=0, steps=8, validated=bool(eval_rows)),
-        old=LiveTeacher(load_old_model(tiny_base, adapters[0], "auto")),
-        new=LiveTeacher(student, "new", "compat"),
-        loss=LossSettings(**settings),
-        train_rows=train_rows,
-        eval_rows=eval_rows,
-        training=training,
-        base_name=str(tiny_base_2),
+        load_task_model(tiny_base, adapters[0], "auto"),
+        CompatConfig(
+            **argument_values(training, output_dir=folder, seed=0, steps=8, validated=bool(eval_rows)),
+            **settings,
+            plain_loss=plain,
+        ),
+        train_rows,
+        eval_rows,
         processing_class=tokenizer,
-        plain=plain,
+        base_name=str(tiny_base_2),
     )
 
 

@@ -21,6 +21,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "view": ("muscle_llm.cli.view", "Serve a page to this machine's browser, however large its data are."),
     "update": ("muscle_llm.cli.update", "Run a whole update: adapters, predictions, remedies, comparison."),
     "demo": ("muscle_llm.cli.demo", "Run a small update offline and show what it broke and what mends it."),
+    "train": ("muscle_llm.cli.train", "Train a task adapter or a compatibility adapter."),
+    "teachers": (
+        "muscle_llm.cli.teachers",
+        "Write or check the caches of both teachers ahead of a training.",
+    ),
+    "dial": ("muscle_llm.cli.dial", "Mix the new adapter and the compatibility adapter, exactly."),
     "predict": ("muscle_llm.cli.predict", "Ask one model every instance of a task and store its answers."),
     "tasks": ("muscle_llm.cli.tasks", "List the tasks there are, or show what one asks."),
     "init": ("muscle_llm.cli.init", "Write a file to start from: init policy."),

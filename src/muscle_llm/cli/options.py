@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
+import os
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -12,7 +15,7 @@ import click
 from muscle_llm.errors import MissingExtraError
 from muscle_llm.files import atomic_write_text
 
-__all__ = ["emit_json", "require_training"]
+__all__ = ["calm_libraries", "emit_json", "require_training"]
 
 
 def require_training(what: str) -> None:
@@ -27,6 +30,15 @@ def require_training(what: str) -> None:
     for name in ("torch", "transformers", "peft", "accelerate", "lm_eval", "datasets"):
         if importlib.util.find_spec(name) is None:
             raise MissingExtraError(what, "train")
+
+
+def calm_libraries() -> None:
+    """Keep the training libraries' own logs and notices off the screen; errors still come through."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|accelerate|datasets|lm_eval)(\.|$)")
+    for name in ("transformers", "peft", "accelerate", "datasets", "lm_eval", "lm-eval", "absl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def emit_json(document: dict[str, Any], where: str) -> None:

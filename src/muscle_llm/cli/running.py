@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from muscle_llm.cli.options import calm_libraries
 from muscle_llm.files import atomic_write_text
 from muscle_llm.text import printable
 
@@ -49,7 +48,7 @@ def run_update(
 
     console = Console(stderr=to_stderr, soft_wrap=False)
     begun = time.monotonic()
-    _calm_libraries()
+    calm_libraries()
     from muscle_llm.update.plan import plan_update
     from muscle_llm.update.stages import RunFolder, environment, run_stages
 
@@ -127,14 +126,3 @@ def _results(console: Console, settings: UpdateSettings, path: Path) -> dict[str
     results = {"run": str(path), "page": str(page), "tasks": documents}
     atomic_write_text(path / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return results
-
-
-def _calm_libraries() -> None:
-    """Keep the training libraries' own logs and notices off the screen; errors still come through."""
-    import os
-
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    warnings.filterwarnings("ignore", module=r"(torch|transformers|peft|accelerate|datasets|lm_eval)(\.|$)")
-    for name in ("transformers", "peft", "accelerate", "datasets", "lm_eval", "lm-eval", "absl"):
-        logging.getLogger(name).setLevel(logging.ERROR)

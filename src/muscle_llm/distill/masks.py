@@ -32,6 +32,7 @@ __all__ = [
     "new_only",
     "old_only",
     "old_right",
+    "old_unless_new_right",
     "sequence_likelihood",
     "student_wrong",
     "teacher_weights",
@@ -148,6 +149,26 @@ def new_only(facts: Facts) -> Tensor:
         tensor([[False, False]])
     """
     return torch.zeros_like(facts.targets_BT, dtype=torch.bool)
+
+
+def old_unless_new_right(facts: Facts) -> Tensor:
+    """Follow the old model, unless the new one alone is right: keep what the update gains, and nothing else.
+
+    Formula: m_i = 1 - 1[argmax z_v2,i = y_i and argmax z_v1,i != y_i]
+
+    Args:
+        facts: with ``old_argmax_BT`` and ``new_argmax_BT``.
+
+    Returns:
+        bool (B, T).
+
+    Example:
+        >>> old, new = torch.tensor([[3, 5, 5]]), torch.tensor([[3, 4, 6]])
+        >>> old_unless_new_right(Facts(torch.tensor([[3, 4, 4]]), old_argmax_BT=old, new_argmax_BT=new))
+        tensor([[ True, False,  True]])
+    """
+    old_is_right = _known(facts.old_argmax_BT) == facts.targets_BT
+    return old_is_right | (_known(facts.new_argmax_BT) != facts.targets_BT)
 
 
 def token_likelihood(facts: Facts) -> Tensor:
@@ -273,6 +294,7 @@ MASKS: dict[str, Mask] = {
     "old_right": Mask(old_right, ("old_argmax_BT",)),
     "old_only": Mask(old_only),
     "new_only": Mask(new_only),
+    "old_unless_new_right": Mask(old_unless_new_right, ("old_argmax_BT", "new_argmax_BT")),
     "token_likelihood": Mask(token_likelihood, ("student_logp_BT", "old_logp_BT")),
     "sequence_likelihood": Mask(
         sequence_likelihood, ("student_logp_BT", "old_logp_BT"), whole_sequences=True

@@ -19,7 +19,7 @@ import numpy as np
 from muscle_llm.errors import InputError
 from muscle_llm.files import atomic_path, atomic_write_text, sha256_file
 
-__all__ = ["TeacherStore", "open_store", "store_key"]
+__all__ = ["TeacherStore", "nearest_store", "open_store", "store_key"]
 
 _DESCRIPTION = "store.json"
 _VERSION = 1
@@ -79,6 +79,26 @@ def open_store(
             "Give another folder, or delete this one to make it anew."
         )
     return TeacherStore(path, tokens_of_rows, record, shard_tokens)
+
+
+def nearest_store(parent: str | Path, description: Mapping[str, Any]) -> tuple[Path, list[str]] | None:
+    """Return the store in a folder whose description differs least, and in what; None where there is none.
+
+    Args:
+        parent: folder of stores.
+        description: of the store that was looked for.
+    """
+    wanted = json.loads(json.dumps(description))
+    found: list[tuple[int, Path, list[str]]] = []
+    for file in sorted(Path(parent).glob(f"*/{_DESCRIPTION}")):
+        try:
+            other = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(other, dict):
+            differing = sorted(key for key in wanted if other.get(key) != wanted[key])
+            found.append((len(differing), file.parent, differing))
+    return min(found)[1:] if found else None
 
 
 class TeacherStore:
@@ -153,6 +173,17 @@ class TeacherStore:
             start = int(self.start_in_shard[row])
             parts.append(records[start : start + int(self.counts[row])])
         return np.concatenate(parts)
+
+    def verify(self) -> None:
+        """Check the bytes of every shard that is there.
+
+        Raises:
+            InputError: one of them is not what was written.
+        """
+        missing = set(self.missing())
+        for shard in range(self.shards):
+            if shard not in missing:
+                self._verified(shard)
 
     def _verified(self, shard: int) -> np.ndarray[Any, Any]:
         """Map a shard into memory after checking its bytes."""

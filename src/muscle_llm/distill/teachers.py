@@ -43,18 +43,25 @@ class Teacher(Protocol):
 
 
 class LiveTeacher:
-    """A model in memory; either a model of its own, or an adapter on the student's base.
+    """A model in memory; either a model of its own, or the student's base with another adapter or with none.
 
     Args:
         model: the model.
         adapter: the adapter to be active while it teaches; None leaves the model as it is.
         student_adapter: the adapter made active again afterwards.
+        without_adapter: teach as the base alone.
     """
 
     def __init__(
-        self, model: nn.Module, adapter: str | None = None, student_adapter: str | None = None
+        self,
+        model: nn.Module,
+        adapter: str | None = None,
+        student_adapter: str | None = None,
+        *,
+        without_adapter: bool = False,
     ) -> None:
         self.model, self.adapter, self.student_adapter = model, adapter, student_adapter
+        self.without_adapter = without_adapter
 
     @contextlib.contextmanager
     def _teaching(self) -> Iterator[None]:
@@ -67,13 +74,22 @@ class LiveTeacher:
                 model.set_adapter(self.adapter)
             if was_training:
                 model.eval()
-            with torch.no_grad():
+            with (
+                torch.no_grad(),
+                model.disable_adapter() if self.without_adapter else contextlib.nullcontext(),
+            ):
                 yield
         finally:
             if was_training:
                 model.train()
             if self.student_adapter is not None:
                 model.set_adapter(self.student_adapter)
+
+    @contextlib.contextmanager
+    def teaching(self) -> Iterator[nn.Module]:
+        """Yield the model as it teaches."""
+        with self._teaching():
+            yield self.model
 
     def head(self) -> Head:
         """Return the teacher's output layer."""

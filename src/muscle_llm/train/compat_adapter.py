@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from peft import PeftModel
-from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments, set_seed
+from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
-from muscle_llm.distill.fused import chunked_cross_entropy, fused_compatibility_loss
-from muscle_llm.distill.heads import check_head, final_hidden, head_of
-from muscle_llm.distill.losses import compatibility_loss, next_token_targets
-from muscle_llm.distill.masks import IGNORED
+from muscle_llm.distill.heads import check_head
+from muscle_llm.distill.store import store_key
 from muscle_llm.distill.teachers import LiveTeacher, Teacher
 from muscle_llm.errors import ConfigError
-from muscle_llm.models import adapter_hash, check_adapter, load_adapted, load_base, load_tokenizer
+from muscle_llm.files import atomic_write_text
+from muscle_llm.models import adapter_hash, check_adapter, load_tokenizer
 from muscle_llm.tasks.example import Example
-from muscle_llm.train.data import TokenRow, collate
-from muscle_llm.train.merged_lora import use_merged_forward
+from muscle_llm.train.compat_trainer import CompatConfig, CompatTrainer
+from muscle_llm.train.data import TokenRow, collate, data_hash
+from muscle_llm.train.pairs import COMPAT, NEW, check_same_tokenizer, load_student, load_task_model
 from muscle_llm.train.run import describe, prepare_rows, run_training
+from muscle_llm.train.selection import check_selection, rows_right
 from muscle_llm.train.settings import LossSettings, TrainResult, TrainSettings
 from muscle_llm.train.teaching import (
     CacheSettings,
@@ -32,158 +33,10 @@ from muscle_llm.train.teaching import (
     check_teacher_kind,
     shared_vocabulary,
     teacher_identity,
-    tokenizer_hash,
 )
-from muscle_llm.train.trainer import AdapterTrainer, training_arguments, update_steps
+from muscle_llm.train.trainer import argument_values, update_steps
 
-__all__ = ["CompatTrainer", "check_same_tokenizer", "load_old_model", "load_student", "train_compat_adapter"]
-
-NEW, COMPAT = "new", "compat"  # the two adapters on the new base
-
-
-class CompatTrainer(AdapterTrainer):
-    """Train the adapter ``compat`` to follow the old or the new task model, token by token.
-
-    The new task model is the same base with the frozen adapter ``new``. Teachers speak before the
-    student's forward pass, without gradients; the student's adapter stays active from its forward to
-    its backward pass.
-
-    Args:
-        model: the new base with the adapters ``new`` and ``compat``, the latter active and trainable.
-        args: as :func:`training_arguments` makes them.
-        old: the old task model.
-        new: the new task model.
-        loss: the loss settings.
-        plain: compute the loss from full logits, in its reference form; both teachers must be live.
-        instance_weights: weight of a row, by its index; 1 where not given.
-        train_rows: to learn from.
-        eval_rows: to choose the epoch by; may be empty.
-        training: the settings.
-        base_name: recorded in the saved adapter.
-        processing_class: the tokenizer.
-        callbacks: of transformers' kind.
-
-    Source: paper, section 4.
-    """
-
-    def __init__(
-        self,
-        model: PeftModel,
-        args: TrainingArguments,
-        *,
-        old: Teacher,
-        new: Teacher,
-        loss: LossSettings,
-        plain: bool = False,
-        instance_weights: Mapping[int, float] | None = None,
-        train_rows: Sequence[TokenRow],
-        eval_rows: Sequence[TokenRow],
-        training: TrainSettings,
-        base_name: str,
-        processing_class: PreTrainedTokenizerBase,
-        callbacks: list[TrainerCallback] | None = None,
-    ) -> None:
-        super().__init__(
-            model,
-            args,
-            train_rows=train_rows,
-            eval_rows=eval_rows,
-            training=training,
-            adapter_name=COMPAT,
-            base_name=base_name,
-            processing_class=processing_class,
-            callbacks=callbacks,
-        )
-        self.old, self.new, self.loss, self.plain = old, new, loss, plain
-        self.instance_weights = instance_weights
-
-    def compute_loss(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Any:
-        """Return eq. 1 (eq. 5 with cross-entropy) summed over this batch, over the accumulated tokens."""
-        targets_BT = next_token_targets(inputs["labels"])
-        count = None if num_items_in_batch is None else self.token_count(targets_BT, num_items_in_batch)
-        shared: dict[str, Any] = {
-            **asdict(self.loss),
-            "token_count": count,
-            "instance_weights_B": self._weights(inputs["row"]),
-        }
-        if self.plain:
-            assert isinstance(self.old, LiveTeacher)
-            assert isinstance(self.new, LiveTeacher)
-            old_BTV, new_BTV = self.old.logits(inputs), self.new.logits(inputs)
-            student_BTV = model(input_ids=inputs["input_ids"]).logits
-            parts = compatibility_loss(student_BTV, old_BTV, new_BTV, targets_BT, **shared)
-        else:
-            old_tokens, new_tokens = self.old.tokens(inputs), self.new.tokens(inputs)
-            hidden_BTH = final_hidden(model, inputs["input_ids"])
-            head = head_of(self.accelerator.unwrap_model(model))
-            parts = fused_compatibility_loss(hidden_BTH, head, old_tokens, new_tokens, targets_BT, **shared)
-        self.note(tokens=parts.tokens, old_share=parts.old_tokens, old_kl=parts.old_sum, new_kl=parts.new_sum)
-        if parts.ce_sum is not None:
-            self.note(ce=parts.ce_sum)
-        return (parts.loss, {}) if return_outputs else parts.loss
-
-    def cross_entropy_sum(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-        """Return the cross-entropy summed over a batch's trained tokens, without its logits at once."""
-        if self.plain:
-            return super().cross_entropy_sum(model, batch)
-        targets_BT = next_token_targets(batch["labels"])
-        valid_BT = targets_BT != IGNORED
-        hidden_NH = final_hidden(model, batch["input_ids"])[valid_BT]
-        head = head_of(self.accelerator.unwrap_model(model))
-        return chunked_cross_entropy(hidden_NH, head, targets_BT[valid_BT])
-
-    def _weights(self, row_B: Tensor) -> Tensor | None:
-        """Return the weights of a batch's rows."""
-        if self.instance_weights is None:
-            return None
-        weights = [self.instance_weights.get(row, 1.0) for row in row_B.tolist()]
-        return torch.tensor(weights, device=row_B.device)
-
-
-def check_same_tokenizer(
-    old: PreTrainedTokenizerBase, new: PreTrainedTokenizerBase, old_name: str, new_name: str
-) -> None:
-    """Raise ConfigError unless both tokenizers turn every text into the same tokens."""
-    if tokenizer_hash(old) == tokenizer_hash(new):
-        return
-    problem = "they have the same vocabulary, but cut texts differently"
-    if old.get_vocab() != new.get_vocab():
-        problem = f"their vocabularies differ ({len(old)} and {len(new)} tokens)"
-    elif old.eos_token_id != new.eos_token_id:
-        problem = f"their end-of-sequence tokens differ ({old.eos_token!r} and {new.eos_token!r})"
-    raise ConfigError(
-        f"The old base '{old_name}' and the new base '{new_name}' have different tokenizers: {problem}. "
-        "A compatibility adapter compares them token by token and needs identical tokenizers."
-    )
-
-
-def load_old_model(base: str | Path, adapter: str | Path, dtype: str) -> nn.Module:
-    """Load the old task model to teach with, frozen.
-
-    In float32 the adapter is merged into the weights: the same values to rounding, in less time.
-    """
-    adapted = load_adapted(load_base(base, dtype=dtype), {"old": adapter})
-    model = adapted
-    if next(adapted.parameters()).dtype == torch.float32:
-        model = cast("Any", adapted).merge_and_unload()
-    model.config.use_cache = False
-    return model.requires_grad_(False)
-
-
-def load_student(base: str | Path, adapter: str | Path, dtype: str) -> PeftModel:
-    """Load the new base with the task adapter twice: ``new`` frozen, ``compat`` active and trainable."""
-    model = load_adapted(load_base(base, dtype=dtype), {NEW: adapter})
-    model.load_adapter(str(adapter), adapter_name=COMPAT, is_trainable=True)
-    model.set_adapter(COMPAT)
-    model.config.use_cache = False
-    use_merged_forward(model)
-    return model
+__all__ = ["train_compat_adapter"]
 
 
 def train_compat_adapter(
@@ -203,6 +56,10 @@ def train_compat_adapter(
     teachers: str = "cached",
     cache_dir: str | Path | None = None,
     top_k: int = 64,
+    fill_cache: bool = True,
+    selection: str = "cross_entropy",
+    accuracy_loss: float = 0.0,
+    validation_nfr: bool = False,
     training: TrainSettings | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -230,6 +87,11 @@ def train_compat_adapter(
         cache_dir: where the caches are and stay, to be shared by several trainings; by default they go
             to ``output_dir/teachers`` and are deleted at the end.
         top_k: how many tokens ``top_k`` keeps.
+        fill_cache: write what the caches lack; False makes that an error.
+        selection: how the epoch is chosen, a name in :data:`muscle_llm.train.selection.SELECTIONS`.
+        accuracy_loss: with ``nfr``: how much lower than the new task model's the accuracy on the validation
+            part may be, a share.
+        validation_nfr: measure negative flips after each epoch even where they do not decide.
         training: how to train (default: the paper's).
         seed: of the split and the order; give the task adapter's to hold out the same examples.
         progress: show a progress bar on stderr.
@@ -247,6 +109,7 @@ def train_compat_adapter(
     """
     loss = LossSettings(mask, temperature, ce_weight, divergence, temperature_squared)
     check_teacher_kind(teachers)
+    check_selection(selection, accuracy_loss)
     training, folder = training or TrainSettings(), Path(output_dir)
     check_adapter(new_adapter, new_base)
     check_adapter(old_adapter, old_base)
@@ -254,44 +117,74 @@ def train_compat_adapter(
     check_same_tokenizer(load_tokenizer(old_base), tokenizer, str(old_base), str(new_base))
     set_seed(seed)
     student = load_student(new_base, new_adapter, training.dtype)
-    train_rows, eval_rows = prepare_rows(examples, tokenizer, cast("Any", student), training, seed)
+    train_rows, eval_rows = prepare_rows(examples, tokenizer, cast("Any", student).config, training, seed)
     if teachers != "plain":
         check_head(student, collate(train_rows[:1])["input_ids"].to(student.device))
+    if validation_nfr and not eval_rows:
+        raise ConfigError("The validation NFR needs a validation part: set validation_share above 0.")
+    if selection == "nfr" and not eval_rows:
+        raise ConfigError("The selection 'nfr' needs a validation part: set validation_share above 0.")
+
+    @functools.cache
+    def old_live() -> LiveTeacher:
+        model = load_task_model(old_base, old_adapter, training.dtype)
+        if teachers != "plain":
+            check_head(model, collate(train_rows[:1])["input_ids"].to(next(model.parameters()).device))
+        return LiveTeacher(model)
+
+    cache = CacheSettings(
+        Path(cache_dir) if cache_dir is not None else folder / "teachers",
+        top_k if teachers == "top_k" else None,
+        temperature,
+        vocabulary=0,
+        fill=fill_cache,
+    )
+    old_right = None
+    if selection == "nfr" or validation_nfr:
+        identity = teacher_identity(old_base, old_adapter, training.dtype)
+        old_right = _known_right(cache.folder, identity, eval_rows, tokenizer, old_live, teachers == "plain")
     old, new = _teachers(
         teachers,
         student,
+        old_live,
         new=(new_base, new_adapter),
         old=(old_base, old_adapter),
         rows=train_rows,
         tokenizer=tokenizer,
         dtype=training.dtype,
-        cache=CacheSettings(
-            Path(cache_dir) if cache_dir is not None else folder / "teachers",
-            top_k if teachers == "top_k" else None,
-            temperature,
-            vocabulary=0,
-        ),
+        cache=cache,
         progress=progress,
+    )
+    if not isinstance(old, LiveTeacher):
+        old_live.cache_clear()
+        gc.collect()  # the old model, if it was loaded, is no longer needed
+    values = argument_values(
+        training,
+        output_dir=folder / "checkpoints",
+        seed=seed,
+        steps=update_steps(training, len(train_rows)),
+        validated=bool(eval_rows),
     )
     trainer = CompatTrainer(
         student,
-        training_arguments(
-            training,
-            output_dir=folder / "checkpoints",
-            seed=seed,
-            steps=update_steps(training, len(train_rows)),
-            validated=bool(eval_rows),
+        old,
+        CompatConfig(
+            **values,
+            **asdict(loss),
+            plain_loss=teachers == "plain",
+            selection=selection,
+            accuracy_loss=accuracy_loss,
+            validation_nfr=validation_nfr,
+            batches_by_length=training.group_by_length,
+            checkpoint_steps=training.checkpoint_steps,
         ),
-        old=old,
-        new=new,
-        loss=loss,
-        plain=teachers == "plain",
-        instance_weights=_by_row(instance_weights, examples),
-        train_rows=train_rows,
-        eval_rows=eval_rows,
-        training=training,
-        base_name=str(new_base),
+        train_rows,
+        eval_rows,
         processing_class=tokenizer,
+        new_teacher=new,
+        old_right=old_right,
+        instance_weights=_by_row(instance_weights, examples),
+        base_name=str(new_base),
     )
     result = run_training(
         trainer,
@@ -304,6 +197,7 @@ def train_compat_adapter(
             "old_base_weights": describe(old_base),
             "old_adapter": adapter_hash(old_adapter),
             "loss": asdict(loss),
+            "selection": {"by": selection, "accuracy_loss": accuracy_loss, "validation_nfr": validation_nfr},
             "teachers": teachers if teachers != "top_k" else f"top_k:{top_k}",
             "instance_weights": instance_weights if instance_weights is None else dict(instance_weights),
             "training": asdict(training),
@@ -323,9 +217,31 @@ def _by_row(weights: Mapping[str, float] | None, examples: Sequence[Example]) ->
     return {index: weights[e.id] for index, e in enumerate(examples) if e.id in weights}
 
 
+def _known_right(
+    folder: Path,
+    identity: Mapping[str, str],
+    rows: Sequence[TokenRow],
+    tokenizer: PreTrainedTokenizerBase,
+    live: Callable[[], LiveTeacher],
+    plain: bool,
+) -> dict[int, bool]:
+    """Tell which validation rows the old task model has right; asked once, then kept beside the caches."""
+    file = folder / f"right-{store_key({'teacher': dict(identity), 'data': data_hash(rows)})}.json"
+    if file.is_file():
+        try:
+            return {int(row): bool(said) for row, said in json.loads(file.read_text("utf-8")).items()}
+        except (ValueError, AttributeError):
+            pass  # cut off: ask again
+    with live().teaching() as model:
+        found = rows_right(model, rows, cast("int | None", tokenizer.eos_token_id), plain=plain)
+    atomic_write_text(file, json.dumps(found))
+    return found
+
+
 def _teachers(
     kind: str,
     student: PeftModel,
+    old_live: Callable[[], LiveTeacher],
     *,
     new: tuple[str | Path, str | Path],
     old: tuple[str | Path, str | Path],
@@ -336,12 +252,6 @@ def _teachers(
     progress: bool,
 ) -> tuple[Teacher, Teacher]:
     """Return the old and the new teacher; cached ones leave no second model in memory."""
-
-    def old_live() -> LiveTeacher:
-        model = load_old_model(*old, dtype)
-        if kind != "plain":
-            check_head(model, collate(rows[:1])["input_ids"].to(next(model.parameters()).device))
-        return LiveTeacher(model)
 
     def new_live() -> LiveTeacher:
         return LiveTeacher(student, adapter=NEW, student_adapter=COMPAT)
@@ -364,5 +274,4 @@ def _teachers(
         )
         for name, model, live in (("old", old, old_live), ("new", new, new_live))
     ]
-    gc.collect()  # the old model, if it was loaded, is no longer needed
     return made[0], made[1]

@@ -41,11 +41,13 @@ class TokenRow:
         index: its position in the list it came from; names it in caches.
         tokens: token ids, end-of-sequence included.
         trained_from: the first position that is a target.
+        completion_from: where the completion begins; validation judges it.
     """
 
     index: int
     tokens: tuple[int, ...]
     trained_from: int
+    completion_from: int = 0
 
     @property
     def targets(self) -> int:
@@ -87,18 +89,15 @@ def tokenize(
         raise InputError("The tokenizer has no end-of-sequence token. Set append_eos to false for this base.")
     # The texts may be longer than the model takes: cut below, so the tokenizer's warning would mislead.
     texts = tokenizer([e.text for e in examples], truncation=False, verbose=False)["input_ids"]
-    prompts = (
-        tokenizer([e.prompt for e in examples], truncation=False, verbose=False)["input_ids"]
-        if train_on == "completion"
-        else [[] for _ in examples]
-    )
+    prompts = tokenizer([e.prompt for e in examples], truncation=False, verbose=False)["input_ids"]
     rows: list[TokenRow] = []
     for index, (example, ids, prompt) in enumerate(
         zip(examples, cast("list[list[int]]", texts), cast("list[list[int]]", prompts), strict=True)
     ):
         tokens = [*ids, cast("int", eos)] if append_eos and (not ids or ids[-1] != eos) else list(ids)
         cut = max(0, len(tokens) - max_length)
-        row = TokenRow(index, tuple(tokens[cut:]), max(0, min(len(prompt), len(tokens)) - cut))
+        completion = max(0, min(len(prompt), len(tokens)) - cut)
+        row = TokenRow(index, tuple(tokens[cut:]), completion if train_on == "completion" else 0, completion)
         if row.targets < 1:
             raise InputError(
                 f"Example '{example.id}' (number {index + 1}) has nothing to train on: "

@@ -59,6 +59,7 @@ def mix_adapters(first: str | Path, second: str | Path, share: float, output_dir
             f"{folders[0]} and {folders[1]} adapt different layers (for instance {differing[0]}). "
             "Mix adapters that were trained with the same settings."
         )
+    _refuse_other_base(folders, weights)
     scalings = [_scaling(config) for config in configs]
     mixed = _mixed(weights, scalings, share)
     rank = configs[0]["r"] + configs[1]["r"]
@@ -73,6 +74,24 @@ def mix_adapters(first: str | Path, second: str | Path, share: float, output_dir
     record["base"] = _recorded_base(folders[1])
     atomic_write_text(target / TRAINING_RECORD, json.dumps(record, indent=1))
     return target
+
+
+def _refuse_other_base(folders: list[Path], weights: list[dict[str, Tensor]]) -> None:
+    """Raise AdapterError when two adapters cannot belong to one base: by shapes, or by records."""
+    for key, tensor in weights[0].items():
+        side = 1 if ".lora_A." in key else 0  # the other side of a factor is the rank
+        if tensor.shape[side] != weights[1][key].shape[side]:
+            raise AdapterError(
+                f"{folders[0]} and {folders[1]} belong to bases of different shapes: {tensor.shape[side]} "
+                f"and {weights[1][key].shape[side]} values at '{key}'. Mix adapters of one base."
+            )
+    bases = [_recorded_base(folder) for folder in folders]
+    prints = [base.get("fingerprint") if isinstance(base, dict) else None for base in bases]
+    if None not in prints and prints[0] != prints[1]:
+        raise AdapterError(
+            f"{folders[0]} and {folders[1]} were trained on different bases ('{bases[0].get('name')}' and "
+            f"'{bases[1].get('name')}'). Mix adapters of one base."
+        )
 
 
 def _mixed(weights: list[dict[str, Tensor]], scalings: list[float], share: float) -> dict[str, Tensor]:

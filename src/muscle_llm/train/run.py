@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import torch
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from muscle_llm.errors import RunError
 from muscle_llm.files import atomic_path, atomic_write_text
@@ -33,12 +33,20 @@ _RUN_KEY = "run.json"
 def prepare_rows(
     examples: Sequence[Example],
     tokenizer: PreTrainedTokenizerBase,
-    model: PreTrainedModel,
+    config: PreTrainedConfig,
     training: TrainSettings,
     seed: int,
 ) -> tuple[list[TokenRow], list[TokenRow]]:
-    """Tokenize the examples and split them into a training and a validation part."""
-    longest = getattr(model.config, "max_position_embeddings", None) or training.max_length
+    """Tokenize the examples and split them into a training and a validation part.
+
+    Args:
+        examples: in a fixed order.
+        tokenizer: of the base.
+        config: of the base; its longest sequence bounds the rows.
+        training: the settings.
+        seed: of the split.
+    """
+    longest = getattr(config.get_text_config(), "max_position_embeddings", None) or training.max_length
     rows = tokenize(
         examples,
         tokenizer,
@@ -106,14 +114,19 @@ def run_training(
 
 def _result(trainer: AdapterTrainer, output_dir: Path) -> TrainResult:
     """Read the result off a trainer that is done."""
-    losses = tuple(entry["eval_ce"] for entry in trainer.state.log_history if "eval_ce" in entry)
+    evaluations = [entry for entry in trainer.state.log_history if "eval_ce" in entry]
+    losses = tuple(entry["eval_ce"] for entry in evaluations)
+    metric = f"eval_{trainer.args.metric_for_best_model or 'ce'}"
+    scores = [entry[metric] for entry in evaluations]
     return TrainResult(
         adapter_dir=output_dir,
         steps=trainer.state.global_step,
         tokens=int(trainer.counters["tokens"]),
         seconds=trainer.seconds(),
         eval_losses=losses,
-        best_epoch=1 + losses.index(min(losses)) if losses else None,
+        best_epoch=1 + scores.index(min(scores)) if scores else None,
+        eval_nfr=tuple(entry["eval_nfr"] for entry in evaluations if "eval_nfr" in entry),
+        eval_accuracy=tuple(entry["eval_accuracy"] for entry in evaluations if "eval_accuracy" in entry),
     )
 
 

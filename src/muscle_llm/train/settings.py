@@ -192,6 +192,8 @@ class TrainResult:
         seconds: wall-clock time of the training, over all its continuations.
         eval_losses: validation cross-entropy (nats a token) after each epoch; empty without validation.
         best_epoch: the epoch kept, counted from 1; None without validation.
+        eval_nfr: share of negative flips on the validation part after each epoch; empty where not measured.
+        eval_accuracy: share of validation completions right after each epoch; empty where not measured.
 
     Example:
         >>> result = TrainResult(
@@ -207,6 +209,8 @@ class TrainResult:
     seconds: float
     eval_losses: tuple[float, ...]
     best_epoch: int | None
+    eval_nfr: tuple[float, ...] = ()
+    eval_accuracy: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -95,7 +95,7 @@ def train_task_adapter(
     lora, training, folder = lora or LoraSettings(), training or TrainSettings(), Path(output_dir)
     tokenizer = load_tokenizer(base)
     base_model = load_base(base, dtype=training.dtype)
-    train_rows, eval_rows = prepare_rows(examples, tokenizer, base_model, training, seed)
+    train_rows, eval_rows = prepare_rows(examples, tokenizer, base_model.config, training, seed)
     set_seed(seed)
     if init_adapter is None:
         model = get_peft_model(base_model, new_adapter_config(base_model, lora))
@@ -117,7 +117,8 @@ def train_task_adapter(
         ),
         train_rows=train_rows,
         eval_rows=eval_rows,
-        training=training,
+        group_by_length=training.group_by_length,
+        checkpoint_steps=training.checkpoint_steps,
         adapter_name=_NAME,
         base_name=str(base),
         processing_class=tokenizer,

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from muscle_llm.distill.heads import Head
-from muscle_llm.distill.store import TeacherStore, open_store, store_key
+from muscle_llm.distill.store import TeacherStore, nearest_store, open_store, store_key
 from muscle_llm.distill.teachers import (
     CachedHiddenTeacher,
     CachedTopKTeacher,
@@ -38,6 +38,7 @@ __all__ = [
     "TeacherKind",
     "cached_teacher",
     "check_teacher_kind",
+    "filled_store",
     "shared_vocabulary",
     "teacher_identity",
     "tokenizer_hash",
@@ -60,12 +61,14 @@ class CacheSettings:
         top_k: keep so many likeliest tokens; None keeps the final hidden states, which is exact.
         temperature: of the loss; only a truncated cache depends on it.
         vocabulary: how many tokens old and new both score; only a truncated cache depends on it.
+        fill: write what is missing; False makes that an error.
     """
 
     folder: Path
     top_k: int | None
     temperature: float
     vocabulary: int
+    fill: bool = True
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -108,8 +111,54 @@ def cached_teacher(
         progress: show one.
 
     Raises:
-        InputError: the cache is damaged, or was made for something else.
+        InputError: the cache is damaged, was made for something else, or is not there and may not be made.
         RunError: there is not enough room on the disk.
+    """
+    store, layout = filled_store(
+        identity=identity,
+        live=live,
+        rows=rows,
+        tokenizer=tokenizer,
+        settings=settings,
+        device=device,
+        title=title,
+        progress=progress,
+    )
+    position_of_row = {row.index: position for position, row in enumerate(rows)}
+    if settings.top_k is not None:
+        return CachedTopKTeacher(store, position_of_row, device)
+    return CachedHiddenTeacher(store, position_of_row, _read_head(store.folder, layout, device))
+
+
+def filled_store(
+    *,
+    identity: Mapping[str, str],
+    live: Callable[[], LiveTeacher],
+    rows: Sequence[TokenRow],
+    tokenizer: PreTrainedTokenizerBase,
+    settings: CacheSettings,
+    device: torch.device,
+    title: str,
+    progress: bool,
+    rank: int = 0,
+    processes: int = 1,
+) -> tuple[TeacherStore, dict[str, Any]]:
+    """Open a teacher's cache and fill in what it lacks; the arguments are those of :func:`cached_teacher`.
+
+    Args:
+        identity: as :func:`teacher_identity` says it.
+        live: loads the model.
+        rows: that it is to be asked about.
+        tokenizer: of the rows.
+        settings: what to keep, and where.
+        device: where the batches go.
+        title: of the progress bar.
+        progress: show one.
+        rank: of this process.
+        processes: that fill the cache together; each fills its own shards only.
+
+    Returns:
+        The store, whole if this is the only process, and what is known of the model.
     """
     description = {
         "teacher": dict(identity),
@@ -121,10 +170,10 @@ def cached_teacher(
         "vocabulary": None if settings.top_k is None else settings.vocabulary,
     }
     folder = settings.folder / store_key(description)
-    position_of_row = {row.index: position for position, row in enumerate(rows)}
-    loaded: LiveTeacher | None = None
-    layout = _read_layout(folder)
+    layout, loaded = _read_layout(folder), None
     if layout is None:
+        if not settings.fill:
+            raise _not_there(settings.folder, description, title)
         loaded = live()
         layout = _write_layout(folder, loaded.head(), settings)
     k = None if settings.top_k is None else min(settings.top_k, settings.vocabulary)
@@ -134,22 +183,40 @@ def cached_teacher(
         else top_k_record(k, settings.vocabulary)
     )
     store = open_store(folder, description, tokens_of_rows=[row.targets for row in rows], record=record)
-    if store.missing():
-        _check_room(store)
-        teacher = loaded or live()
-        with counting_bar(title, int(store.counts.sum()), shown=progress) as advance:
+    missing = store.missing(rank=rank, processes=processes)
+    if missing and not settings.fill:
+        raise InputError(
+            f"{folder}: {len(missing)} of {store.shards} shards of this teacher cache are missing. "
+            "Run 'muscle-llm teachers' with the same settings to write them."
+        )
+    if missing:
+        _check_room(store, missing)
+        tokens = sum(int(store.counts[store.rows_of(shard)].sum()) for shard in missing)
+        with counting_bar(title, tokens, shown=progress) as advance:
             fill_store(
                 store,
-                teacher,
+                loaded or live(),
                 batches_of=lambda positions: _batches(rows, positions, device),
                 top_k=k,
                 temperature=settings.temperature,
                 vocabulary=settings.vocabulary,
                 on_tokens=advance,
+                rank=rank,
+                processes=processes,
             )
-    if k is not None:
-        return CachedTopKTeacher(store, position_of_row, device)
-    return CachedHiddenTeacher(store, position_of_row, _read_head(folder, layout, device))
+    return store, layout
+
+
+def _not_there(folder: Path, description: Mapping[str, Any], title: str) -> InputError:
+    """Return the error that a cache is wanted which is not there, with what the nearest one differs in."""
+    found = nearest_store(folder, description)
+    near = f"{folder} holds no teacher cache." if found is None else ""
+    if found is not None:
+        near = f"The nearest cache there, {found[0].name}, is of another {' and another '.join(found[1])}."
+    return InputError(
+        f"{folder}: no cache of the {title} for these data and settings. {near} Run 'muscle-llm teachers' "
+        "with the same settings to write it."
+    )
 
 
 def shared_vocabulary(old_size: int, new_size: int, tokens: int) -> int:
@@ -222,9 +289,9 @@ def _read_head(folder: Path, layout: Mapping[str, Any], device: torch.device) ->
         raise InputError(f"{folder / _HEAD}: cannot be read. Delete the folder '{folder}'.") from error
 
 
-def _check_room(store: TeacherStore) -> None:
-    """Raise RunError when what is missing would not fit on the disk."""
-    tokens = sum(int(store.counts[store.rows_of(shard)].sum()) for shard in store.missing())
+def _check_room(store: TeacherStore, missing: Sequence[int]) -> None:
+    """Raise RunError when the missing shards would not fit on the disk."""
+    tokens = sum(int(store.counts[store.rows_of(shard)].sum()) for shard in missing)
     needed, free = tokens * store.bytes_per_token(), shutil.disk_usage(store.folder).free
     if needed > 0.95 * free:
         raise RunError(

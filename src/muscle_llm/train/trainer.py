@@ -27,7 +27,7 @@ from muscle_llm.models import ADAPTER_WEIGHTS, save_adapter
 from muscle_llm.train.data import LengthGroupedBatches, TokenDataset, TokenRow, collate
 from muscle_llm.train.settings import TrainSettings
 
-__all__ = ["AdapterTrainer", "training_arguments", "update_steps"]
+__all__ = ["AdapterTrainer", "argument_values", "training_arguments", "update_steps"]
 
 _COUNTERS = "counters.json"
 
@@ -49,10 +49,10 @@ def update_steps(training: TrainSettings, rows: int) -> int:
     return -(-batches // training.gradient_accumulation) * training.epochs
 
 
-def training_arguments(
+def argument_values(
     training: TrainSettings, *, output_dir: Path, seed: int, steps: int, validated: bool
-) -> TrainingArguments:
-    """Say the settings in transformers' words.
+) -> dict[str, Any]:
+    """Say the settings in transformers' words: the arguments of ``TrainingArguments``.
 
     Args:
         training: the settings.
@@ -61,7 +61,7 @@ def training_arguments(
         steps: optimizer steps of the whole run.
         validated: whether there is a validation part.
     """
-    return TrainingArguments(
+    values: dict[str, Any] = dict(
         output_dir=str(output_dir),
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size,
@@ -89,6 +89,16 @@ def training_arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=False,
         label_names=["labels"],
+    )
+    return values
+
+
+def training_arguments(
+    training: TrainSettings, *, output_dir: Path, seed: int, steps: int, validated: bool
+) -> TrainingArguments:
+    """Return transformers' arguments; those of :func:`argument_values`."""
+    return TrainingArguments(
+        **argument_values(training, output_dir=output_dir, seed=seed, steps=steps, validated=validated)
     )
 
 
@@ -133,10 +143,11 @@ class AdapterTrainer(Trainer):
         args: as :func:`training_arguments` makes them.
         train_rows: to learn from.
         eval_rows: to choose the epoch by; may be empty.
-        training: the settings.
         adapter_name: the adapter to train and save.
         base_name: recorded in the saved adapter.
         processing_class: the tokenizer.
+        group_by_length: batches of similar length.
+        checkpoint_steps: also write a checkpoint every so many steps.
         callbacks: of transformers' kind.
     """
 
@@ -147,10 +158,11 @@ class AdapterTrainer(Trainer):
         *,
         train_rows: Sequence[TokenRow],
         eval_rows: Sequence[TokenRow],
-        training: TrainSettings,
         adapter_name: str,
         base_name: str,
         processing_class: PreTrainedTokenizerBase,
+        group_by_length: bool = True,
+        checkpoint_steps: int | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
         super().__init__(
@@ -162,20 +174,19 @@ class AdapterTrainer(Trainer):
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
-        self.training = training
         self.adapter_name = adapter_name
         self.base_name = base_name
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the accumulated batch's token count
         self.trainable = [p for p in model.parameters() if p.requires_grad]
         self.batches = LengthGroupedBatches(
             [len(row.tokens) for row in train_rows],
-            training.batch_size,
+            args.per_device_train_batch_size,
             seed=args.seed,
-            grouped=training.group_by_length,
+            grouped=group_by_length,
         )
         self.add_callback(_OrderOfEpoch(self.batches))
-        if training.checkpoint_steps is not None:
-            self.add_callback(_SaveEvery(training.checkpoint_steps))
+        if checkpoint_steps is not None:
+            self.add_callback(_SaveEvery(checkpoint_steps))
         self.counters: dict[str, float] = {"tokens": 0, "seconds": 0.0}
         self.step_sums: dict[str, Tensor] = {}  # since the last log: what the progress and the log show
         self._started = time.monotonic()
@@ -263,17 +274,21 @@ class AdapterTrainer(Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Return and log the validation cross-entropy, in nats a token, exactly averaged over tokens."""
         model = cast("nn.Module", self.model)
-        model.eval()
         total, count = 0.0, 0
-        with torch.no_grad():
+        with evaluating(model), torch.no_grad():
             for batch in self.eval_batches():
                 total += self.cross_entropy_sum(model, batch).item()
                 count += int((next_token_targets(batch["labels"]) != IGNORED).sum())
-        model.train()
-        metrics = {"eval_ce": total / max(1, count), "epoch": float(self.state.epoch or 0)}
+            cross_entropy = total / max(1, count)
+            metrics = {"eval_ce": cross_entropy, **self.further_metrics(model, cross_entropy)}
+        metrics["epoch"] = float(self.state.epoch or 0)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def further_metrics(self, model: nn.Module, cross_entropy: float) -> dict[str, float]:
+        """Return what else is known of the model at an evaluation; names begin with ``eval_``."""
+        return {}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, with the means over tokens of what was noted since; stop when they are not finite."""
