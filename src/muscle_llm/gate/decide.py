@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from muscle_llm.metrics import power
 from muscle_llm.metrics.estimate import Estimate
-from muscle_llm.metrics.uncertainty import z_value
+from muscle_llm.metrics.uncertainty import wilson, z_value
 
 __all__ = ["POWER", "Outcome", "decide", "detectable_harm", "exit_code", "instances_needed", "worst"]
 
@@ -116,7 +116,15 @@ def instances_needed(
         if effective is None:
             return None
         spread = z * _deviation(margin) + z_value(2 * POWER - 1) * _deviation(harm.value)
-        return max(n + 1, math.ceil(n / effective * (spread / gap) ** 2))
+        ratio = effective / n
+        if math.isclose(ratio, 1, rel_tol=1e-9):  # no clusters, no repeats: only rounding
+            ratio = 1.0
+        needed = max(n + 1, math.ceil((spread / gap) ** 2 / ratio))
+        # Where nothing flipped the formula gives the very number at which the bound meets the margin, and
+        # rounding decides on which side of it: the number is checked, and raised by as little as it takes.
+        while _rate_open(harm.value, ratio * needed, margin, confidence):
+            needed += max(1, needed // 2**40)
+        return needed
     half = harm.high - harm.value if margin > harm.value else harm.value - harm.low
     if not math.isfinite(half):
         return None
@@ -167,6 +175,12 @@ def detectable_harm(
 
 def _deviation(p: float) -> float:
     return math.sqrt(max(p * (1 - p), 0.0))
+
+
+def _rate_open(value: float, n: float, margin: float, confidence: float) -> bool:
+    """Whether a rate seen on n instances would still be inconclusive."""
+    low, high = wilson(value * n, n, confidence)
+    return decide(Estimate(value, float(low), float(high)), margin) is Outcome.INCONCLUSIVE
 
 
 def _effective(harm: Estimate, z: float) -> float | None:
