@@ -104,7 +104,11 @@ def remedy_table(document: Mapping[str, Any], *, title: str = "", width: int = 1
     from rich.text import Text
 
     table = Table(
-        title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title=Text(title) if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     wide = width >= _WIDE
     table.add_column("version", overflow="fold", min_width=9)
