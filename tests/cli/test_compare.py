@@ -98,9 +98,26 @@ def test_similarities_are_computed_by_name(files, capsys):
     assert "Did you mean 'rouge1'" in err
 
 
+def test_the_instances_are_exported_for_llm_comparator(files, capsys, tmp_path):
+    target = tmp_path / "comparator.json"
+    code, out, _ = run(capsys, *files, "--llm-comparator", target)
+    assert code == 0
+    assert "1 of 5 instances" in " ".join(out.split())
+    document = json.loads(target.read_text())
+    assert [e["score"] for e in document["examples"]] == [0.0, 1.0, -1.0, 0.0, 0.0]
+    # The export is a log again: each side is read back.
+    sides = [f"{target}#{m['name']}" for m in document["models"]]
+    code, out, _ = run(capsys, *sides, "--json", "-")
+    assert code == 0
+    assert json.loads(out)["counts"]["negative_flips"] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["{old}", "{new}", "--save", "{tmp}/x", "--json", "{tmp}/x"], "two outputs"),
+        (["{old}", "{new}", "--select", "nothing"], "holds one part only"),
+        (["{old}#nothing", "{new}"], "holds one part only"),
         (["{old}", "{tmp}/none.jsonl"], "there is no such file"),
         (["{old}", "{new}", "--map", "id=idd,answer=answer,reference=reference"], "Did you mean 'id'"),
         (["{old}", "{new}", "--map", "nonsense"], "role=column"),

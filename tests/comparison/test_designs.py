@@ -290,3 +290,36 @@ def test_nothing_flipped_has_no_detectable_difference():
     result = compare(rows, rows)
     assert "nothing flipped" in (result.metrics["detectable_difference"].reason or "")
     assert result.causes == {"negative_flips": {}, "positive_flips": {}}
+
+
+@pytest.mark.parametrize("design", ["plain", "clustered", "repeated"])
+def test_the_excess_of_a_slice_is_that_of_its_instances_alone(design):
+    rng = np.random.default_rng(3)
+    n, k = 240, 3 if design == "repeated" else 1
+    topics = [["law", "art", "math"][i % 3] for i in range(n)]
+    sides = {name: rng.random((n, k)) < p for name, p in (("old", 0.8), ("new", 0.7), ("rerun", 0.8))}
+
+    def side(name, keep=None):
+        rows = [i for i in range(n) if keep in (None, topics[i])]
+        columns = {"slices": [{"topic": topics[i]} for i in rows for _ in range(k)]}
+        if design == "clustered":
+            columns["cluster"] = [f"c{i // 6}" for i in rows for _ in range(k)]
+        return repeated(sides[name][rows], **columns)
+
+    def measured(keep=None):
+        # Repeats are their own floor; else a second run of old is.
+        others = {} if design == "repeated" else {"rerun": side("rerun", keep)}
+        roles = dict.fromkeys(others, "noise_floor")
+        return compare(side("old", keep), side("new", keep), others, roles=roles)
+
+    slices = {s["value"]: s["excess_nfr"] for s in measured().slices}
+    assert set(slices) == {"law", "art", "math"}
+    for value, found in slices.items():
+        alone = measured(value).excess_nfr
+        assert alone is not None
+        assert found == pytest.approx(alone.to_dict())
+
+
+def test_without_a_floor_slices_have_no_excess():
+    one = repeated(np.ones((4, 1), bool), slices=[{"topic": "law"}] * 4)
+    assert "excess_nfr" not in compare(one, one).slices[0]

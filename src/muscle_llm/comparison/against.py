@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from muscle_llm.comparison.measure import Joint, averaged_scores, views_with_scores
+from muscle_llm.comparison.measure import Floats, Joint, averaged_scores, views_with_scores
 from muscle_llm.comparison.types import AgainstNew, Role
 from muscle_llm.comparison.views import Layout, View
 from muscle_llm.metrics.averaged import cell_values
@@ -20,9 +20,9 @@ from muscle_llm.metrics.candidates import (
 )
 from muscle_llm.metrics.clusters import difference_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
-from muscle_llm.metrics.repeats import excess_over_repeats, noise_floor, share_right
+from muscle_llm.metrics.repeats import excess_over_repeats, excess_per_instance, noise_floor, share_right
 
-__all__ = ["against_new", "excess"]
+__all__ = ["against_new", "excess", "excess_values"]
 
 
 def against_new(
@@ -98,13 +98,10 @@ def excess(
 
     A re-run (or re-trained) old version is preferred to repeats: it carries the noise of training as well.
     """
-    rerun = next((n for n, role in kinds.items() if role == "noise_floor" and joints[n] is not None), None)
-    pair = joints["new"]
+    pair, own = joints["new"], _rerun(kinds, joints)
     if pair is None:
         return None
-    if rerun is not None:
-        own = joints[rerun]
-        assert own is not None
+    if own is not None:
         if pair.cells is None or own.cells is None:
             good = pair.good & own.good
             lost, noise = (np.isin(j.codes[good], (4, 5)) for j in (pair, own))
@@ -117,15 +114,47 @@ def excess(
             difference_estimate(noise, clusters, confidence),
             difference_estimate(lost - noise, clusters, confidence),
         )
-    old, new = views["old"], views["new"]
-    if layout.instance is None or old.correct is None or new.correct is None:
+    sides = _repeated(views, layout)
+    if sides is None:
         return None
-    sides = [
-        share_right(v.correct, v.graded, layout.instance, layout.n)
-        for v in (old, new)
-        if v.correct is not None
-    ]
     return (
         noise_floor(*sides[0], layout.cluster, confidence),
         excess_over_repeats(sides[0], sides[1], layout.cluster, confidence),
     )
+
+
+def excess_values(
+    kinds: Mapping[str, Role],
+    views: Mapping[str, View],
+    joints: Mapping[str, Joint | None],
+    layout: Layout,
+) -> Floats | None:
+    """Return per instance what `excess` takes the mean of: NaN where it is not measured; ``None`` without a
+    floor."""
+    pair, own = joints["new"], _rerun(kinds, joints)
+    if pair is None:
+        return None
+    if own is not None:
+        if pair.cells is None or own.cells is None:
+            lost, noise = (np.isin(j.codes, (4, 5)).astype(float) for j in (pair, own))
+            return np.where(pair.good & own.good, lost - noise, np.nan)
+        return cell_values(pair.cells, "nfr") - cell_values(own.cells, "nfr")
+    sides = _repeated(views, layout)
+    return None if sides is None else excess_per_instance(sides[0], sides[1])
+
+
+def _rerun(kinds: Mapping[str, Role], joints: Mapping[str, Joint | None]) -> Joint | None:
+    found = (joints[n] for n, role in kinds.items() if role == "noise_floor")
+    return next((j for j in found if j is not None), None)
+
+
+def _repeated(views: Mapping[str, View], layout: Layout) -> list[tuple[Floats, Floats]] | None:
+    """Return right answers and answers per instance of old and new; ``None`` without repeats."""
+    old, new = views["old"], views["new"]
+    if layout.instance is None or old.correct is None or new.correct is None:
+        return None
+    return [
+        share_right(v.correct, v.graded, layout.instance, layout.n)
+        for v in (old, new)
+        if v.correct is not None
+    ]

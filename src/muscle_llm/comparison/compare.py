@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from muscle_llm.comparison.against import against_new, excess
+from muscle_llm.comparison.against import against_new, excess, excess_values
 from muscle_llm.comparison.causes import cause_results
 from muscle_llm.comparison.measure import Joint, flip_results, joint, reliable, score_results
 from muscle_llm.comparison.notes import exclusions, notes
@@ -92,8 +92,9 @@ def compare(
     floor = excess(kinds, views, joints, shape, confidence)
     if floor is not None:
         metrics["noise_floor"] = floor[0]
+    beyond = None if floor is None else excess_values(kinds, views, joints, shape)
     sliced, slice_warnings = slice_documents(
-        _with_slices(paired), views, joints["new"], shape, tolerance=tolerance, **own
+        _with_slices(paired), views, joints["new"], shape, tolerance=tolerance, excess=beyond, **own
     )
     causes, cause = cause_results(paired.tables, views, joints["new"], shape)
     results = {

@@ -11,10 +11,12 @@ import pyarrow as pa
 from muscle_llm.comparison.measure import Floats, Joint, averaged_scores, views_with_scores
 from muscle_llm.comparison.views import Bools, Codes, Layout, View
 from muscle_llm.metrics.averaged import averaged_flip_metrics, cell_values
-from muscle_llm.metrics.clusters import worse_p
+from muscle_llm.metrics.clusters import difference_estimate, worse_p
+from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import JointCounts
 from muscle_llm.metrics.slices import slice_cells, slice_metrics, worse_slices
 from muscle_llm.metrics.smooth import smooth_metrics
+from muscle_llm.metrics.uncertainty import paired_difference
 from muscle_llm.predictions.arrow import pc
 
 __all__ = ["MOST_SLICES", "slice_documents"]
@@ -32,10 +34,12 @@ def slice_documents(
     tolerance: float,
     confidence: float,
     seed: int,
+    excess: Floats | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Return one document per slice value, and what the reader must know.
 
-    A document holds ``slice``, ``value``, ``counts``, ``metrics``, ``scores``, and of the test of "this
+    A document holds ``slice``, ``value``, ``counts``, ``metrics``, ``scores``, ``excess_nfr`` (where
+    ``excess`` tells, per instance, the flips beyond the noise floor), and of the test of "this
     slice got worse" (accuracy; without correctness, the mean of the first score) ``p``, ``q`` (adjusted over
     all slices of the comparison) and ``worse``.
     """
@@ -50,8 +54,11 @@ def slice_documents(
             continue
         blocks, p = _flips(codes, len(values), pair, layout, confidence, seed)
         scores, p_scores = _scores(codes, len(values), views, layout, tolerance, confidence)
+        beyond = None if excess is None else _excess(codes, len(values), excess, pair, layout, confidence)
         for index in sorted(range(len(values)), key=lambda i: values[i]):
             document = {"slice": name, "value": values[index], **blocks[index]}
+            if beyond is not None:
+                document["excess_nfr"] = beyond[index]
             if scores:
                 document["scores"] = scores[index]
             documents.append(document)
@@ -101,6 +108,34 @@ def _flips(
             p[index] = worse_p(change, clusters)
         blocks.append({"counts": {"n": len(shares)}, "metrics": {k: e.to_dict() for k, e in metrics.items()}})
     return blocks, p
+
+
+def _excess(
+    codes: Codes, slices: int, values: Floats, pair: Joint | None, layout: Layout, confidence: float
+) -> list[dict[str, Any]]:
+    """Return the mean of ``values`` per slice as JSON, with its interval."""
+    known = ~np.isnan(values) & (codes >= 0)
+    if pair is not None and pair.cells is None:  # -1, 0 or 1 each: counts tell all
+        inside = codes[known]
+        n, up, down = (
+            np.bincount(inside, weights=w, minlength=slices)
+            for w in (np.ones(len(inside)), values[known] > 0, values[known] < 0)
+        )
+        low, high = paired_difference(up, down, n, confidence)
+        return [
+            Estimate(float((up[i] - down[i]) / n[i]), float(low[i]), float(high[i])).to_dict()
+            if n[i]
+            else undefined("no instances").to_dict()
+            for i in range(slices)
+        ]
+    return [
+        difference_estimate(
+            values[inside], None if layout.cluster is None else layout.cluster[inside], confidence
+        ).to_dict()
+        if len(inside)
+        else undefined("no instances").to_dict()
+        for inside in _members(codes, slices, known)
+    ]
 
 
 def _members(codes: Codes, slices: int, good: Bools) -> list[Codes]:

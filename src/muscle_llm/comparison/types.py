@@ -114,8 +114,9 @@ class Comparison:
             ``correct:V``, ``choice_scores:V`` and ``score:NAME:V``. Columns the logs do not tell are absent.
         task: name of the task, where the logs tell it.
         excess_nfr: negative flips beyond the noise floor, where there is a measured floor.
-        slices: one document per slice value: ``slice``, ``value``, ``counts``, ``metrics``, ``scores``, and
-            ``p``, ``q`` (Benjamini-Hochberg over all slices), ``worse``.
+        slices: one document per slice value: ``slice``, ``value``, ``counts``, ``metrics``, ``scores``,
+            ``excess_nfr`` (where there is a measured floor), and ``p``, ``q`` (Benjamini-Hochberg over all
+            slices), ``worse``.
         causes: number of negative and of positive flips by cause (`muscle_llm.metrics.causes`).
         settings: how the comparison was made.
         warnings: what the reader must know, one sentence each.

@@ -15,6 +15,7 @@ from muscle_llm.metrics.estimate import Estimate, undefined
 __all__ = [
     "benjamini_hochberg",
     "excess_over_repeats",
+    "excess_per_instance",
     "expected_cells",
     "fisher_worse",
     "noise_floor",
@@ -166,12 +167,27 @@ def excess_over_repeats(
         >>> excess_over_repeats((right, tries), (np.array([0.0, 2.0]), tries)).value
         0.5
     """
-    enough = (old[1] >= 2) & (new[1] >= 1)
-    if not enough.any():
+    values = excess_per_instance(old, new)
+    known = ~np.isnan(values)
+    if not known.any():
         return undefined("no instance has two answers of old")
+    return difference_estimate(values[known], None if clusters is None else clusters[known], confidence)
+
+
+def excess_per_instance(old: tuple[Floats, Floats], new: tuple[Floats, Floats]) -> Floats:
+    """Return p(1-q) - p(1-p) K/(K-1) per instance, shape (N,); NaN with fewer than two answers of old, or
+    none of new.
+
+    Example:
+        >>> right, tries = np.array([2.0, 1.0]), np.array([2.0, 1.0])
+        >>> excess_per_instance((right, tries), (np.array([0.0, 1.0]), tries)).tolist()
+        [1.0, nan]
+    """
+    values = np.full(old[0].shape, np.nan)
+    enough = (old[1] >= 2) & (new[1] >= 1)
     p, q = old[0][enough] / old[1][enough], new[0][enough] / new[1][enough]
-    values = p * (1 - q) - _spurious(old[0][enough], old[1][enough])
-    return difference_estimate(values, None if clusters is None else clusters[enough], confidence)
+    values[enough] = p * (1 - q) - _spurious(old[0][enough], old[1][enough])
+    return values
 
 
 def fisher_worse(old: tuple[Floats, Floats], new: tuple[Floats, Floats]) -> Floats:

@@ -115,7 +115,7 @@ def read_many(
     options = ReadOptions(roles, filter, metric, dict(extract or {}), select)
     found, options = locate(path, options)
     if found.container != "directory":
-        predictions = choose_reader(found, format, options).read(found, options)
+        predictions = _read_file(found, format, options)
         results = {predictions.provenance.task or found.stem: predictions}
     else:
         results = {task: read() for task, read in _task_readers(found, format, options).items()}
@@ -205,9 +205,19 @@ def _of_a_tool(source: Source, options: ReadOptions) -> bool:
 def _read_path(path: str | os.PathLike[str], format: str | None, options: ReadOptions) -> Predictions:
     found, options = locate(path, options)
     if found.container != "directory":
-        return choose_reader(found, format, options).read(found, options)
+        return _read_file(found, format, options)
     reader, parts = parts_of(found, format, options)
     return _read_part(reader, one_part(parts, options.select, found.label), format, options)
+
+
+def _read_file(source: Source, format: str | None, options: ReadOptions) -> Predictions:
+    reader = choose_reader(source, format, options)
+    if options.select not in (None, "first", "last") and not reader.selects:
+        raise InputError(
+            f"{source.label}: is read as {reader.name!r} and holds one part only; {options.select!r} is none "
+            "to choose. Leave --select (or what follows the '#') out."
+        )
+    return reader.read(source, options)
 
 
 def _read_part(reader: Reader | None, part: Part, format: str | None, options: ReadOptions) -> Predictions:

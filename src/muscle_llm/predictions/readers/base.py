@@ -61,6 +61,7 @@ class Reader:
         parts: the tasks and runs in a folder, the oldest run first; ``None`` where the format has no folders.
         choices: what the user can choose in a source: option -> names, such as ``{"--filter": ["none"]}``.
         uses: column of the predictions -> the field of the log it comes from, for showing.
+        selects: whether a single file may hold several parts, of which ``select`` takes one.
     """
 
     name: str
@@ -70,3 +71,4 @@ class Reader:
     parts: Callable[[Source], list[Part]] | None = None
     choices: Callable[[Source], dict[str, list[str]]] | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
+    selects: bool = False

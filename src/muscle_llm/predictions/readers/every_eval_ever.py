@@ -213,4 +213,5 @@ READER = Reader(
     None,
     _choices,
     _USES,
+    selects=True,
 )

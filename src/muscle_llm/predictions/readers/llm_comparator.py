@@ -129,5 +129,12 @@ _USES = {
 }
 
 READER = Reader(
-    "llm-comparator", "LLM Comparator JSON; --select a or b", _detect, _read, None, _choices, _USES
+    "llm-comparator",
+    "LLM Comparator JSON; --select a or b",
+    _detect,
+    _read,
+    None,
+    _choices,
+    _USES,
+    selects=True,
 )

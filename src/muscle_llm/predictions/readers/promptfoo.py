@@ -235,4 +235,5 @@ READER = Reader(
     None,
     _choices,
     _USES,
+    selects=True,
 )

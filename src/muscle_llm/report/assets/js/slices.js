@@ -2,11 +2,15 @@
 
 const FOREST = Math.min(200, Math.max(120, innerWidth / 3)); // width of a line of the plot
 
+const ofSlice = (s, metric) => (metric === "excess_nfr" ? s.excess_nfr : s.metrics[metric]);
+const ofAll = (metric) => (metric === "excess_nfr" ? comparison.excess_nfr : comparison.metrics[metric]);
+
 const SLICE_COLUMNS = [
   { key: "slice", label: "Slice", value: (s) => `${s.slice} = ${s.value}` },
   { key: "n", label: "Instances", value: (s) => s.counts?.n ?? s.n, number: true },
   { key: "nfr", label: "Negative flips", value: (s) => s.metrics.nfr?.value, metric: "nfr", term: "nfr" },
   { key: "accuracy", label: "Accuracy, change", value: (s) => s.metrics.accuracy_difference?.value, metric: "accuracy_difference", term: "accuracy_difference" },
+  ...(comparison.excess_nfr ? [{ key: "excess", label: "Beyond the noise floor", value: (s) => s.excess_nfr?.value, metric: "excess_nfr", term: "excess_nfr" }] : []),
   { key: "q", label: "Worse?", value: (s) => s.q ?? s.p },
 ];
 
@@ -16,15 +20,14 @@ class SliceTable {
     this.sort = this.rows.some((s) => s.worse) ? { key: "q", down: false } : { key: "nfr", down: true };
     this.body = h("tbody");
     this.head = h("tr");
-    this.scales = Object.fromEntries(["nfr", "accuracy_difference"].map((metric) => [metric, this.scale(metric)]));
+    this.scales = Object.fromEntries(SLICE_COLUMNS.filter((c) => c.metric).map(({ metric }) => [metric, this.scale(metric)]));
     place.append(h("table", { class: "slices" }, h("thead", {}, this.head), this.body));
     state.listen(({ slices }, previous) => slices !== previous.slices && this.draw());
     this.draw();
   }
 
   scale(metric) {
-    const overall = comparison.metrics[metric];
-    const all = [...this.rows.map((s) => s.metrics[metric]), overall].filter(Boolean);
+    const all = [...this.rows.map((s) => ofSlice(s, metric)), ofAll(metric)].filter(Boolean);
     const ends = all.flatMap((e) => [e.low ?? e.value, e.high ?? e.value]).filter(Number.isFinite);
     return d3.scaleLinear([Math.min(0, ...ends), Math.max(0, ...ends)], [6, FOREST - 6]).nice();
   }
@@ -70,15 +73,14 @@ class SliceTable {
       h("th", { scope: "row" }, h("button", { type: "button", "aria-pressed": on ? "true" : "false" },
         h("span", { class: "muted" }, `${visible(slice.slice)} `), visible(slice.value))),
       h("td", { class: "number" }, countText(slice.counts?.n ?? slice.n)),
-      this.forest(slice, "nfr"),
-      this.forest(slice, "accuracy_difference"),
+      ...SLICE_COLUMNS.filter((c) => c.metric).map(({ metric }) => this.forest(slice, metric)),
       h("td", {}, verdict, q));
   }
 
   forest(slice, metric) {
-    const estimate = slice.metrics[metric];
+    const estimate = ofSlice(slice, metric);
     const scale = this.scales[metric];
-    const overall = comparison.metrics[metric]?.value;
+    const overall = ofAll(metric)?.value;
     const cell = h("td", { class: "forest" });
     if (!estimate || !Number.isFinite(estimate.value)) {
       cell.append(h("span", { class: "none" }, "not known"));
