@@ -25,7 +25,7 @@ setup: $(READY) ## Install everything into .venv
 demo: $(READY) ## Run a whole small update offline and write its page
 	@$(BIN)/muscle-llm demo $(ARGS)
 
-test: lint unit wheel ## Everything CI checks
+test: lint unit browser wheel ## Everything CI checks
 
 lint: $(READY) ## Style, types, layers
 	$(BIN)/ruff check .
@@ -38,10 +38,10 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 unit: $(READY) ## Tests and doctests
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --ignore=tests/browser $(ARGS)
 
 browser: $(READY) ## Tests of the page in Chromium
-	MUSCLE_LLM_BROWSER=1 $(BIN)/pytest -q -s tests/browser $(ARGS)
+	$(BIN)/pytest -q -rs tests/browser $(ARGS)
 
 wheel: $(READY) ## Build the wheel and try it outside the checkout, without and with the extra
 	$(BIN)/python scripts/smoke_wheel.py

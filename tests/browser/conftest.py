@@ -36,8 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    if os.environ.get("MUSCLE_LLM_BROWSER") != "1":
-        pytest.skip("browser tests measure time and want a quiet machine: run them with 'make browser'")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     path = (
         os.environ.get("MUSCLE_LLM_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

@@ -1,10 +1,16 @@
-"""Large comparisons open fast and answer fast; the figures are measured in the page and printed."""
+"""Large comparisons open and answer: how fast is measured in the page and printed beside the aim.
+
+A slow moment of the machine fails no test; whoever changes the page reads the figures (`make browser`).
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from muscle_llm.report.html import write_html
+
+OPENING_MS = 2000  # aims: the first view, then every filter and every sort
+ANSWER_MS = 150
 
 # From a change of the state to two frames later, in milliseconds: what a person waits for.
 MEASURE = """
@@ -50,10 +56,15 @@ def measure(opened, views, capsys, title):
     for name, fragment in views.items():
         took[name] = min(try_view(opened, fragment) for _ in range(2))
     with capsys.disabled():
-        print(f"\n{title}: figures after {paint:.0f} ms, list after {listed:.0f} ms")
+        print(f"\n{title}: figures after {paint:.0f} ms, list after {listed:.0f} ms", end="")
+        print(_beside(max(paint, listed), OPENING_MS))
         for name, (whole, refresh, _) in took.items():
-            print(f"  {name:26s} {whole:6.1f} ms to the second frame, {refresh:6.1f} ms of work")
-    return paint, listed, took
+            print(f"  {name:26s} {whole:6.1f} ms to the second frame, {refresh:6.1f} ms of work", end="")
+            print(_beside(refresh, ANSWER_MS))
+
+
+def _beside(measured, aim):
+    return f" - over the aim of {aim} ms" if measured > aim else ""
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +77,9 @@ def large_page(make_large, tmp_path_factory):
 def test_a_hundred_thousand_rows(open_page, large_page, capsys):
     opened = min((open_page(large_page) for _ in range(3)), key=list_time)
     assert opened.shown() == 100_000
-    paint, listed, took = measure(opened, VIEWS, capsys, "100,000 rows")
-    assert paint < 2000
-    assert listed < 2000
-    assert max(refresh for _, refresh, _ in took.values()) < 150
+    measure(opened, VIEWS, capsys, "100,000 rows")
+    opened.page.evaluate(MEASURE, "#kind=regression&sort=-id")
+    assert opened.kinds() == {"Regression"}
 
 
 def test_scrolling_shows_no_blank_rows(open_page, large_page):
@@ -122,6 +132,6 @@ def test_mmlu_pro_pair(open_page, shared, tmp_path, capsys):
         for k, v in VIEWS.items()
         if k not in ("one slice", "sorted by change", "recovered by the remedy")
     }
-    paint, listed, took = measure(opened, views, capsys, f"MMLU-Pro, {path.stat().st_size / 1e6:.0f} MB")
-    assert max(paint, listed) < 2000
-    assert max(refresh for _, refresh, _ in took.values()) < 150
+    measure(opened, views, capsys, f"MMLU-Pro, {path.stat().st_size / 1e6:.0f} MB")
+    opened.page.evaluate(MEASURE, "#kind=regression")
+    assert opened.shown() == 841
