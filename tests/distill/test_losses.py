@@ -13,7 +13,7 @@ from hypothesis import strategies as st  # noqa: E402
 
 from muscle_llm.distill.divergences import forward_kl, jensen_shannon, reverse_kl  # noqa: E402
 from muscle_llm.distill.losses import compatibility_loss, cross_entropy, next_token_targets  # noqa: E402
-from muscle_llm.distill.masks import IGNORED, MASKS, find_mask  # noqa: E402
+from muscle_llm.distill.masks import IGNORED, MASKS, Facts, find_mask  # noqa: E402
 from muscle_llm.errors import ConfigError  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -190,7 +190,7 @@ def test_masked_equals_filtered(mask):
         assert flat.loss.item() == pytest.approx(before.loss.item(), rel=1e-6)
 
 
-@pytest.mark.parametrize("mask", [*PAPER_MASKS, "mixture:0.3"])
+@pytest.mark.parametrize("mask", [*PAPER_MASKS, "old_unless_new_right", "mixture:0.3"])
 def test_identical_teachers_are_plain_distillation(mask):
     (student, teacher, _), targets_BT = ragged(4, [5, 3], 9)
     valid = targets_BT != IGNORED
@@ -255,6 +255,17 @@ def test_mixture_and_focal_weights():
         assert compatibility_loss(student, old, new, targets_BT, mask=mask).loss.item() == pytest.approx(
             value.item()
         )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "follows_old"),
+    [(4, 4, True), (4, 5, True), (5, 5, True), (5, 6, True), (5, 4, False)],
+)
+def test_old_unless_the_new_one_alone_is_right(old, new, follows_old):
+    facts = Facts(
+        torch.tensor([[4]]), old_argmax_BT=torch.tensor([[old]]), new_argmax_BT=torch.tensor([[new]])
+    )
+    assert find_mask("old_unless_new_right").function(facts).item() is follows_old
 
 
 def test_reverse_kl_and_jsd_laws():

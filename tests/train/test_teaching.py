@@ -82,6 +82,24 @@ def test_a_cache_is_shared_and_the_models_are_not_run_again(run, tmp_path, monke
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
+def test_the_new_teacher_uses_the_student_s_own_output_layer(run, tmp_path, monkeypatch):
+    """One matrix of V x H less in memory."""
+    from muscle_llm.distill.heads import head_of
+    from muscle_llm.train import compat_adapter
+
+    seen = []
+
+    class Watched(compat_adapter.CompatTrainer):
+        def __init__(self, student, old, *args, **options):
+            super().__init__(student, old, *args, **options)
+            own = head_of(student).weight_VH.data_ptr()
+            seen.append([t.head.weight_VH.data_ptr() == own for t in (self.old, self.new)])
+
+    monkeypatch.setattr(compat_adapter, "CompatTrainer", Watched)
+    run(tmp_path / "a")
+    assert seen == [[False, True]]
+
+
 def test_a_damaged_cache_is_refused(run, tmp_path):
     run(tmp_path / "a", cache_dir=tmp_path / "cache")
     for file in (tmp_path / "cache").glob("*/00000.bin"):

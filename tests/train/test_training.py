@@ -272,13 +272,14 @@ def test_accumulation_is_the_same_as_a_larger_batch(
         assert (one[key] - other[key]).norm() <= 2e-2 * (one[key] - start[key]).norm() + 1e-7, key
 
 
-@pytest.mark.parametrize("killed_at", [1, 6])
+@pytest.mark.parametrize("killed_at", [1, 3, 6, 8])
 def test_a_killed_training_ends_with_the_same_weights(
     killed_at, tiny_base, tiny_base_2, adapters, examples, short, tmp_path, monkeypatch
 ):
     """Bit for bit on CPU, wherever the kill came."""
     settings = replace(short, checkpoint_steps=2)
-    whole = train_compat(tiny_base, tiny_base_2, adapters, examples, tmp_path / "whole", settings)
+    options = {"selection": "nfr" if killed_at == 6 else "cross_entropy"}
+    whole = train_compat(tiny_base, tiny_base_2, adapters, examples, tmp_path / "whole", settings, **options)
 
     real, calls = CompatTrainer.compute_loss, 0
 
@@ -291,12 +292,15 @@ def test_a_killed_training_ends_with_the_same_weights(
 
     monkeypatch.setattr(CompatTrainer, "compute_loss", killed)
     with pytest.raises(KeyboardInterrupt):
-        train_compat(tiny_base, tiny_base_2, adapters, examples, tmp_path / "parts", settings)
+        train_compat(tiny_base, tiny_base_2, adapters, examples, tmp_path / "parts", settings, **options)
     assert (tmp_path / "parts" / "checkpoints").exists()
     monkeypatch.setattr(CompatTrainer, "compute_loss", real)
-    resumed = train_compat(tiny_base, tiny_base_2, adapters, examples, tmp_path / "parts", settings)
+    resumed = train_compat(
+        tiny_base, tiny_base_2, adapters, examples, tmp_path / "parts", settings, **options
+    )
     assert same_weights(tmp_path / "whole", tmp_path / "parts")
     assert resumed.eval_losses == whole.eval_losses
+    assert resumed.eval_nfr == whole.eval_nfr
     assert (resumed.steps, resumed.tokens) == (whole.steps, whole.tokens)
 
 

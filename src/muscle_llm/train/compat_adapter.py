@@ -11,12 +11,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from peft import PeftModel
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
-from muscle_llm.distill.heads import check_head
+from muscle_llm.distill.heads import check_head, head_of
 from muscle_llm.distill.store import store_key
-from muscle_llm.distill.teachers import LiveTeacher, Teacher
+from muscle_llm.distill.teachers import CachedHiddenTeacher, LiveTeacher, Teacher
 from muscle_llm.errors import ConfigError
 from muscle_llm.files import atomic_write_text
 from muscle_llm.models import adapter_hash, check_adapter, load_tokenizer
@@ -274,4 +275,15 @@ def _teachers(
         )
         for name, model, live in (("old", old, old_live), ("new", new, new_live))
     ]
+    _share_head(made[1], student)
     return made[0], made[1]
+
+
+def _share_head(teacher: Teacher, student: PeftModel) -> None:
+    """Let the new teacher use the student's own output layer where it is the same: one matrix less."""
+    own = head_of(student)
+    if not isinstance(teacher, CachedHiddenTeacher) or own.weight_VH.requires_grad:
+        return
+    said = teacher.head
+    if own.bias_V is None and said.bias_V is None and torch.equal(own.weight_VH, said.weight_VH):
+        teacher.head = replace(said, weight_VH=own.weight_VH)

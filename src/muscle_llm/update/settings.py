@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from muscle_llm.errors import ConfigError
-from muscle_llm.train.settings import LoraSettings, TrainSettings
+from muscle_llm.train.selection import check_selection
+from muscle_llm.train.settings import LoraSettings, LossSettings, TrainSettings
 
 __all__ = ["CONTROLS", "Pretraining", "Remedy", "TaskSettings", "UpdateSettings", "Version"]
 
@@ -84,6 +85,11 @@ class Remedy:
         mask: which teacher a token follows, a name of `muscle_llm.distill.masks`.
         temperature: T, which both sides' logits are divided by.
         ce_weight: share of the cross-entropy in the loss (the paper's 1 - lambda, eq. 5), 0 to 1.
+        divergence: from teacher to student, a name of `muscle_llm.distill.divergences`.
+        temperature_squared: multiply the divergences by T^2 (the paper does not).
+        selection: how the epoch is chosen: ``cross_entropy`` (the paper's) or ``nfr``, the fewest negative
+            flips on the validation part.
+        accuracy_loss: with ``nfr``: how much lower than the new task model's the accuracy there may be.
 
     Source: paper, eq. 1 and 5; the defaults are the published MUSCLE.
     """
@@ -92,6 +98,10 @@ class Remedy:
     mask: str = "student_wrong"
     temperature: float = 2.0
     ce_weight: float = 0.0
+    divergence: str = "forward_kl"
+    temperature_squared: bool = False
+    selection: str = "cross_entropy"
+    accuracy_loss: float = 0.0
 
     def __post_init__(self) -> None:
         _check_name("remedy", self.name)
@@ -99,10 +109,13 @@ class Remedy:
             raise ConfigError(
                 f"a remedy cannot be named '{self.name}': that is part of every update. Choose another name."
             )
-        if not self.temperature > 0:
-            raise ConfigError(f"remedy '{self.name}': temperature must be above 0, not {self.temperature!r}.")
-        if not 0 <= self.ce_weight <= 1:
-            raise ConfigError(f"remedy '{self.name}': ce_weight must be 0 to 1, not {self.ce_weight!r}.")
+        try:
+            LossSettings(
+                self.mask, self.temperature, self.ce_weight, self.divergence, self.temperature_squared
+            )
+            check_selection(self.selection, self.accuracy_loss)
+        except ConfigError as error:
+            raise ConfigError(f"remedy '{self.name}': {error}") from error
 
 
 @dataclass(frozen=True)
