@@ -77,6 +77,33 @@ def test_mmlu_pro_straight_from_the_zip_files(capsys, old, new, expected):
     assert document["counts"]["no_answer_old"] > 1000
 
 
+NUMBER = r"(-?\d[\d,]*(?:\.\d+)?)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "Meta-Llama-3-8B-Instruct",
+            "Meta-Llama-3.1-8B-Instruct",
+            {"old": 0.78544, "new": 0.84003, "negative": 87, "positive": 159, "nfr": 0.06596},
+        ),
+        (
+            "gpt-4o-2024-05-13",
+            "gpt-4o-2024-08-06",
+            {"old": 0.95375, "new": 0.96209, "negative": 11, "positive": 22, "nfr": 0.00834},
+        ),
+    ],
+)
+def test_zeroeval_with_an_answer_extraction(capsys, old, new, expected):
+    """The command of docs/logs.md: the first number after "answer" in the model's JSON."""
+    files = [OUTPUTS / "zeroeval_gsm8k" / f"{m}.json.gz" for m in (old, new)]
+    columns = "id=id,answer=output.0,reference=answer,prompt=question"
+    extract = ["--extract", rf'answer="answer":\D*?{NUMBER}', "--extract", f"reference={NUMBER}"]
+    document = compare(capsys, *files, "--map", columns, *extract)
+    check(document, n=1319, **expected)
+
+
 def test_a_real_lm_eval_log_is_recognised_with_its_settings():
     path = next((SHARED / "data" / "logs").glob("**/samples_math_perturbed_full_*.jsonl"))
     p = read_predictions(path)
