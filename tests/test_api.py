@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import polars as pl
 import pytest
 
 import muscle_llm
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, MissingExtraError
 
 OLD = [
     {"id": i, "answer": a, "reference": "1", "slice_kind": k}
@@ -41,6 +42,44 @@ def test_flips_are_a_data_frame():
     assert len(result.flips("all")) == 2
     with pytest.raises(InputError, match="'negative', 'positive' or 'all'"):
         result.flips("lost")  # type: ignore[arg-type]
+
+
+def test_flips_without_pandas_name_the_extra(monkeypatch):
+    result = muscle_llm.compare(OLD, NEW)
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match=r"muscle-llm\[frames\]"):
+        result.flips()
+    assert result.flips_table()["id"].to_pylist() == ["1"]
+
+
+@pytest.mark.parametrize("make", [list, pd.DataFrame, pl.DataFrame, lambda r: pl.DataFrame(r).to_arrow()])
+def test_predictions_are_read_from_memory(make):
+    predictions = muscle_llm.read_predictions(make(OLD), name="v1")
+    assert predictions.table["correct"].to_pylist() == [True, True, False, False, True]
+    assert predictions.provenance.model == "v1"
+    renamed = [{"q": r["id"], "said": r["answer"], "gold": r["reference"]} for r in OLD]
+    again = muscle_llm.read_predictions(
+        make(renamed), columns={"id": "q", "answer": "said", "reference": "gold"}
+    )
+    assert again.table["correct"].to_pylist() == predictions.table["correct"].to_pylist()
+
+
+def test_a_comparison_is_frozen_and_typed():
+    result = muscle_llm.compare(OLD, NEW)
+    assert isinstance(result, muscle_llm.Comparison)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.task = "other"  # type: ignore[misc]
+    assert result.to_html().lstrip().lower().startswith("<!doctype html>")
+
+
+def test_a_folder_is_read_and_its_tasks_summed_up(tmp_path):
+    for side, rows in (("old", OLD), ("new", NEW)):
+        (tmp_path / side).mkdir()
+        for task in ("a", "b"):
+            pd.DataFrame(rows).to_csv(tmp_path / side / f"{task}.csv", index=False)
+    old, new = (muscle_llm.read_many(tmp_path / side) for side in ("old", "new"))
+    summary = muscle_llm.summarise_tasks({task: muscle_llm.compare(old[task], new[task]) for task in old})
+    assert summary.figures.macro["nfr"].value == summary.figures.pooled["nfr"].value == 0.2
 
 
 def test_a_comparison_renders_itself():

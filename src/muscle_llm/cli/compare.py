@@ -155,8 +155,8 @@ def command(
 ) -> None:
     """Tell what an update broke: OLD against NEW, and any further CANDIDATE files against both.
 
-    Files are logs of lm-evaluation-harness or any table (JSONL, JSON, CSV, TSV, Parquet; also .gz, .zip) with
-    one row per instance.
+    Files are logs of a known tool (lm-evaluation-harness, Inspect, lighteval, promptfoo, HELM and others;
+    docs/logs.md) or any table (JSONL, JSON, CSV, TSV, Parquet; also .gz, .zip) with one row per instance.
     """
     from muscle_llm.cli.compare_inputs import Inputs, Settings
     from muscle_llm.cli.compare_outputs import Outputs, write_outputs
