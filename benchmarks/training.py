@@ -11,6 +11,7 @@ the machine disturb less than the clock; on a GPU it is the clock.
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import json
 import platform
 import resource
@@ -39,12 +40,18 @@ VARIANTS = {
     "cached": "cached exact, fused loss",
     "top_k": "cached top-64, fused loss",
 }
-LOSSES = {
-    "fused": "fused loss of this package (one teacher a token)",
-    "plain": "plain loss, full logits (one teacher)",
-    "trl": "TRL chunked divergence (one teacher)",
-    "liger": "Liger fused linear JSD (one teacher)",
-}
+LOSSES = ("fused", "plain", "trl", "liger")
+_NOTES = "\n## Notes\n"
+# (what, of which figure, limit, at most or at least), as the aims were set
+AIMS = (
+    ("cached exact, time against LoRA", "cached", "lora", "seconds", 1.10, "at most"),
+    ("cached exact, memory against LoRA", "cached", "lora", "peak", 1.05, "at most"),
+    ("live shared, time against LoRA", "live", "lora", "seconds", 1.8, "at most"),
+    ("three models, time against cached", "naive", "cached", "seconds", 1.6, "at least"),
+    ("three models, memory against cached", "naive", "cached", "peak", 2.0, "at least"),
+    ("TRL's kernel, time against the fused loss", "loss:trl", "loss:fused", "seconds", 1.0, "at least"),
+    ("TRL's kernel, memory against the fused loss", "loss:trl", "loss:fused", "added", 1.0, "at least"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,14 +60,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.one is not None:
         print(json.dumps(_measure_one(options)))
         return 0
-    measured = {name: _in_a_process(name, options) for name in options.variants}
-    losses = {name: _in_a_process(f"loss:{name}", options) for name in options.losses}
-    text = _report(measured, losses, options)
+    found: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = folder
+        for name in options.variants:
+            filled = _in_a_process(f"fill:{name}", options) if name in ("cached", "top_k") else {}
+            found[name] = filled | _in_a_process(name, options)
+        for name in options.losses:
+            found[f"loss:{name}"] = _in_a_process(f"loss:{name}", options)
+    text = _report(found, options)
     print(text)
     if options.save:
-        folder = Path(__file__).parent / "results"
-        folder.mkdir(exist_ok=True)
-        (folder / f"training-{options.shape}-{options.device}.md").write_text(text, encoding="utf-8")
+        place = Path(__file__).parent / "results" / f"training_{options.device}.md"
+        if options.shape != "60m":
+            place = place.with_stem(f"{place.stem}_{options.shape}")
+        place.parent.mkdir(exist_ok=True)
+        before = place.read_text(encoding="utf-8") if place.exists() else ""
+        # what was written by hand about an earlier run stays, to be looked through
+        notes = before[before.index(_NOTES) :] if _NOTES in before else ""
+        place.write_text(text + notes, encoding="utf-8")
     return 0
 
 
@@ -77,6 +95,8 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--losses", nargs="*", choices=LOSSES, default=list(LOSSES))
     parser.add_argument("--save", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument("--profile", action="store_true", help="also list the costliest operations of each")
     options = parser.parse_args(argv)
     if options.dtype is None:
         options.dtype = "float32" if options.device == "cpu" else "bfloat16"
@@ -86,15 +106,18 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 def _in_a_process(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one variant in a new process; return its figures, or why there are none."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.training", "--one", name]
-    for key in ("shape", "device", "dtype", "batch", "length", "rank", "steps"):
+    for key in ("shape", "device", "dtype", "batch", "length", "rank", "steps", "folder"):
         command += [f"--{key}", str(getattr(options, key))]
+    if options.profile:
+        command.append("--profile")
     print(f"measuring {name} ...", file=sys.stderr, flush=True)
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False
     )
     if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-        return {"error": last[0][:200]}
+        last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+        missing = "No module named" in last and name.startswith("loss:")
+        return {"error": "not installed" if missing else f"not measured: {last[:200]}"}
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
@@ -105,19 +128,45 @@ def _measure_one(options: argparse.Namespace) -> dict[str, Any]:
     if options.device == "cpu":
         torch.set_num_threads(1)
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        if options.one.startswith("loss:"):
-            step, extra = _loss_step(options.one.removeprefix("loss:"), options), {}
-        else:
-            step, extra = _training_step(options.one, options, Path(folder))
-        loaded = _memory(options.device)
+    kind, _, name = options.one.rpartition(":")
+    if kind == "fill":
+        return _filled(name, options, _rows(options))
+    if kind == "loss":
+        from benchmarks._losses import loss_step
+
+        shape = SHAPES[options.shape]
+        step: Callable[[], Any] = loss_step(
+            name,
+            tokens=options.batch * options.length,
+            hidden=shape["hidden_size"],
+            vocabulary=shape["vocab_size"],
+            dtype=getattr(torch, options.dtype),
+            device=options.device,
+        )
+    else:
+        step = _training_step(name, options)
+    loaded = _memory(options.device)
+    value = step()
+    seconds = []
+    for _ in range(options.steps):
+        start = _clock(options.device)
         step()
-        seconds = []
-        for _ in range(options.steps):
-            start = _clock(options.device)
-            step()
-            seconds.append(_clock(options.device) - start)
-        return {"seconds": min(seconds), "loaded": loaded, "peak": _memory(options.device), **extra}
+        seconds.append(_clock(options.device) - start)
+    peak = _memory(options.device)
+    found = {"seconds": min(seconds), "value": value, "peak": peak, "added": peak - loaded}
+    return found | ({"profile": _costliest(step)} if options.profile else {})
+
+
+def _costliest(step: Callable[[], Any], count: int = 8) -> list[tuple[str, float]]:
+    """Return the operations a step spends most of its time in, and the share of each."""
+    from torch.profiler import profile
+
+    with profile() as profiler:
+        step()
+    events = profiler.key_averages()
+    whole = sum(e.self_cpu_time_total + e.self_device_time_total for e in events) or 1
+    own = sorted(((e.self_cpu_time_total + e.self_device_time_total, e.key) for e in events), reverse=True)
+    return [(key, time / whole) for time, key in own[:count]]
 
 
 def _clock(device: str) -> float:
@@ -187,9 +236,7 @@ def _rows(options: argparse.Namespace) -> Any:
     return [TokenRow(i, tuple(row), 0) for i, row in enumerate(tokens.tolist())]
 
 
-def _training_step(
-    name: str, options: argparse.Namespace, folder: Path
-) -> tuple[Callable[[], None], dict[str, Any]]:
+def _training_step(name: str, options: argparse.Namespace) -> Callable[[], float]:
     """Return a whole step of a variant: forward passes, backward pass, optimizer."""
     import gc
 
@@ -205,11 +252,8 @@ def _training_step(
     rows = _rows(options)
     batches = [collate(rows[i : i + options.batch]) for i in range(0, len(rows), options.batch)]
     batches = [{key: value.to(options.device) for key, value in batch.items()} for batch in batches]
-    extra: dict[str, Any] = {}
-    if name in ("lora", "naive"):
-        student = _adapted(options, ["compat"])
-    else:
-        student = _adapted(options, ["new", "compat"])
+    # a training holds both adapters on the student's base, whichever teachers it has
+    student = _adapted(options, ["compat"] if name in ("lora", "naive") else ["new", "compat"])
     use_merged_forward(student)
     new = LiveTeacher(student, "new", "compat")
     if name == "naive":
@@ -220,14 +264,16 @@ def _training_step(
     elif name == "live":
         old = LiveTeacher(_adapted(options, ["old"]).eval())
     elif name != "lora":
-        old, new, extra = _cached(name, options, rows, new, folder)
+        old, new = _cached(name, options, rows, lambda who: _not_loaded())
+        if name == "cached":
+            new.head = head_of(student).frozen()  # as the training does: one matrix less
     gc.collect()
     trainable = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=1e-4, fused=True)
     student.train()
     turn = [0]
 
-    def step() -> None:
+    def step() -> float:
         batch = batches[turn[0] % len(batches)]
         turn[0] += 1
         targets_BT = next_token_targets(batch["labels"])
@@ -246,45 +292,47 @@ def _training_step(
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        return loss.item()
 
-    return step, extra
+    return step
 
 
-def _cached(
-    name: str, options: argparse.Namespace, rows: Any, new: Any, folder: Path
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Fill the caches of both teachers, in a process of its own for the old model's memory; return them."""
+def _not_loaded() -> Any:
+    raise RuntimeError("the cache is not whole, so a teacher would be loaded")
+
+
+def _filled(name: str, options: argparse.Namespace, rows: Any) -> dict[str, Any]:
+    """Fill the caches of both teachers; a training after it never loads the old model."""
+    from muscle_llm.distill.teachers import LiveTeacher
+
+    spent = _clock(options.device)
+    old, _ = _cached(name, options, rows, lambda who: LiveTeacher(_adapted(options, [who]).eval()))
+    seconds = (_clock(options.device) - spent) / sum(row.targets for row in rows)
+    return {"bytes_per_token": old.store.bytes_per_token(), "fill_seconds_per_token": seconds}
+
+
+def _cached(name: str, options: argparse.Namespace, rows: Any, live: Callable[[str], Any]) -> tuple[Any, Any]:
+    """Return both teachers, read from their caches."""
     import torch
 
-    from muscle_llm.distill.teachers import LiveTeacher
     from muscle_llm.train.teaching import CacheSettings, cached_teacher
 
-    settings = CacheSettings(
-        folder, 64 if name == "top_k" else None, 2.0, SHAPES[options.shape]["vocab_size"]
-    )
-    spent = _clock(options.device)
-    made = []
-    for who, live in (("old", lambda: LiveTeacher(_adapted(options, ["old"]).eval())), ("new", lambda: new)):
-        made.append(
-            cached_teacher(
-                identity={"who": who},
-                live=live,
-                rows=rows,
-                tokenizer=_Tokens(),  # type: ignore[arg-type]
-                settings=settings,
-                device=torch.device(options.device),
-                title=who,
-                progress=False,
-            )
+    vocabulary = SHAPES[options.shape]["vocab_size"]
+    settings = CacheSettings(Path(options.folder), 64 if name == "top_k" else None, 2.0, vocabulary)
+    made = [
+        cached_teacher(
+            identity={"who": who},
+            live=lambda who=who: live(who),
+            rows=rows,
+            tokenizer=_Tokens(),  # pyright: ignore[reportArgumentType]
+            settings=settings,
+            device=torch.device(options.device),
+            title=who,
+            progress=False,
         )
-    tokens = sum(row.targets for row in rows)
-    extra = {
-        "bytes_per_token": made[0].store.bytes_per_token(),
-        "fill_seconds_per_token": (_clock(options.device) - spent) / tokens,
-    }
-    if options.device != "cpu":
-        torch.cuda.reset_peak_memory_stats()  # the old model is gone; a real run fills the cache before
-    return made[0], made[1], extra
+        for who in ("old", "new")
+    ]
+    return made[0], made[1]
 
 
 class _Tokens:
@@ -297,110 +345,100 @@ class _Tokens:
         return {}
 
 
-def _loss_step(name: str, options: argparse.Namespace) -> Callable[[], None]:
-    """Return the loss alone, forward and backward, from hidden states of N tokens to their gradient."""
-    import torch
-
-    from muscle_llm.distill.fused import fused_compatibility_loss
-    from muscle_llm.distill.heads import Head
-    from muscle_llm.distill.losses import compatibility_loss
-    from muscle_llm.distill.teacher_tokens import HiddenTokens
-
-    N, shape = options.batch * options.length, SHAPES[options.shape]
-    H, V = shape["hidden_size"], shape["vocab_size"]
-    dtype, device = getattr(torch, options.dtype), options.device
-    student, old, new = ((torch.randn(N, H, device=device)).to(dtype) for _ in range(3))
-    weights = [(torch.randn(V, H, device=device) * 0.05).to(dtype) for _ in range(2)]
-    targets_N = torch.randint(0, V, (N,), device=device)
-    heads = [Head(weight) for weight in weights]
-
-    def loss_of(hidden_NH: torch.Tensor) -> torch.Tensor:
-        if name == "fused":
-            said = HiddenTokens(old, heads[1]), HiddenTokens(new, heads[0])
-            return fused_compatibility_loss(hidden_NH[None], heads[0], *said, targets_N[None]).loss
-        if name == "plain":
-            z = heads[0].logits(hidden_NH)[None], heads[1].logits(old)[None]
-            return compatibility_loss(z[0], z[1], z[1], targets_N[None], mask="old_only").loss
-        if name == "trl":
-            from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
-
-            return ChunkedDivergenceFunction.apply(
-                hidden_NH, weights[0], None, old, weights[1], None, 0.0, 2.0
-            )[0].mean()
-        from liger_kernel.chunked_loss import LigerFusedLinearJSDLoss
-
-        liger = LigerFusedLinearJSDLoss(
-            weight_hard_loss=0.0,
-            weight_soft_loss=1.0,
-            beta=0.0,
-            temperature=2.0,
-            compiled=False,
-            compute_ce_loss=False,
-        )
-        return liger(hidden_NH, weights[0], old, weights[1], targets_N)
-
-    def step() -> None:
-        hidden_NH = student.clone().requires_grad_()
-        loss_of(hidden_NH).backward()
-
-    return step
-
-
-def _report(measured: dict[str, Any], losses: dict[str, Any], options: argparse.Namespace) -> str:
+def _report(found: dict[str, dict[str, Any]], options: argparse.Namespace) -> str:
     """Return the tables as Markdown."""
-    import torch
-    import transformers
-
-    shape = SHAPES[options.shape]
+    shape, tokens = SHAPES[options.shape], options.batch * options.length
     kind = "processor time, one thread" if options.device == "cpu" else "clock"
     lines = [
         f"# Training: {options.shape} on {options.device}",
         "",
+        f"`python -m benchmarks training --shape {options.shape} --device {options.device} "
+        f"--batch {options.batch} --length {options.length} --steps {options.steps}`",
+        "",
         f"Batch {options.batch} x {options.length} tokens, {options.dtype}, LoRA rank {options.rank} on all "
         f"linear layers, vocabulary {shape['vocab_size']}, hidden {shape['hidden_size']}; best of "
-        f"{options.steps} steps ({kind}).",
-        f"Python {platform.python_version()}, torch {torch.__version__}, "
-        f"transformers {transformers.__version__}, {_hardware(options.device)}.",
+        f"{options.steps} steps after one to warm up ({kind}). {_environment(options.device)}",
         "",
         "| step | seconds | against LoRA | peak memory, GB | against LoRA | tokens/s | cache, bytes/token |",
         "|---|---|---|---|---|---|---|",
     ]
-    reference = measured.get("lora", {})
-    tokens = options.batch * options.length
-    for name, found in measured.items():
-        lines.append(_row(VARIANTS[name], found, reference, tokens, cache=True))
-    lines += ["", "Peak memory of a CPU process includes Python and its libraries.", ""]
-    if losses:
-        lines += [
-            f"The loss alone, {tokens} tokens, forward and backward:",
-            "",
-            "| loss | seconds | against fused | peak memory, GB | against fused | tokens/s |",
-            "|---|---|---|---|---|---|",
-        ]
-        for name, found in losses.items():
-            lines.append(_row(LOSSES[name], found, losses.get("fused", {}), tokens, cache=False))
+    for name in options.variants:
+        row = _row(VARIANTS[name], found[name], found.get("lora", {}), tokens, "peak")
+        lines.append(f"{row} {found[name].get('bytes_per_token', '-')} |")
+    lines.append("")
+    for name in ("cached", "top_k"):
+        if "fill_seconds_per_token" in found.get(name, {}):
+            spent = 1e3 * found[name]["fill_seconds_per_token"]
+            lines.append(f"Filling both caches ({VARIANTS[name]}), once: {spent:.2f} ms a token.")
+    lines.append("The peak of a process on the CPU includes Python and its libraries.")
+    if options.losses:
+        lines += _loss_table(found, options, tokens)
+    lines += _aims(found)
+    for name, one in found.items():
+        for at, (key, share) in enumerate(one.get("profile", [])):
+            lines += [] if at else ["", f"Where the time goes, {name}:", ""]
+            lines.append(f"- {100 * share:.0f} % `{key}`")
     return "\n".join(lines) + "\n"
 
 
-def _row(title: str, found: dict[str, Any], reference: dict[str, Any], tokens: int, *, cache: bool) -> str:
-    """Return one line of a table."""
+def _loss_table(found: dict[str, dict[str, Any]], options: argparse.Namespace, tokens: int) -> list[str]:
+    from benchmarks._losses import LOSSES as TITLES
+
+    lines = [
+        "",
+        f"The loss alone, {tokens} tokens, forward and backward; memory is what it adds to its inputs:",
+        "",
+        "| loss | seconds | against fused | added memory, GB | against fused | tokens/s | value |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in options.losses:
+        one = found[f"loss:{name}"]
+        row = _row(TITLES[name], one, found.get("loss:fused", {}), tokens, "added")
+        lines.append(f"{row} {one['value']:.5f} |" if "value" in one else f"{row} - |")
+    return lines
+
+
+def _aims(found: dict[str, dict[str, Any]]) -> list[str]:
+    """Return which aims were met."""
+    lines = ["", "| aim | limit | measured | met |", "|---|---|---|---|"]
+    for title, name, reference, key, limit, sense in AIMS:
+        if key not in found.get(name, {}) or not found.get(reference, {}).get(key):
+            lines.append(f"| {title} | {sense} {limit:.2f} | not measured | - |")
+            continue
+        ratio = found[name][key] / found[reference][key]
+        met = ratio <= limit if sense == "at most" else ratio >= limit
+        lines.append(f"| {title} | {sense} {limit:.2f} | {ratio:.2f} | {'yes' if met else 'no'} |")
+    return lines
+
+
+def _row(title: str, found: dict[str, Any], reference: dict[str, Any], tokens: int, memory: str) -> str:
+    """Return one line of a table, but for its last cell."""
     if "error" in found:
-        return f"| {title} | not measured: {found['error'].replace('|', '/')} |" + " |" * (5 if cache else 4)
+        return f"| {title} | {found['error'].replace('|', '/')} | - | - | - | - |"
 
     def against(key: str) -> str:
-        return f"{found[key] / reference[key]:.2f}" if key in reference else "-"
+        return f"{found[key] / reference[key]:.2f}" if reference.get(key) else "-"
 
     cells = [
         title,
         f"{found['seconds']:.3f}",
         against("seconds"),
-        f"{found['peak'] / 1e9:.2f}",
-        against("peak"),
+        f"{found[memory] / 1e9:.2f}",
+        against(memory),
         f"{tokens / found['seconds']:.0f}",
     ]
-    if cache:
-        cells.append(str(found.get("bytes_per_token", "-")))
     return "| " + " | ".join(cells) + " |"
+
+
+def _environment(device: str) -> str:
+    """Return the versions and the hardware that the figures were measured with."""
+    versions = []
+    for name in ("torch", "transformers", "peft", "trl", "liger-kernel"):
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} not installed")
+    return f"Python {platform.python_version()}, {', '.join(versions)}; {_hardware(device)}."
 
 
 def _hardware(device: str) -> str:
