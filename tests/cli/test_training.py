@@ -141,6 +141,15 @@ def test_another_tokenizer_is_refused(world, tiny_base, tmp_path, capsys):
         assert "different tokenizers" in capsys.readouterr().err
 
 
+def test_the_help_names_every_mask_and_divergence(capsys):
+    from muscle_llm.distill.divergences import DIVERGENCES
+    from muscle_llm.distill.masks import MASKS
+
+    run("train", "compat", "--help")
+    said = capsys.readouterr().out
+    assert all(name in said for name in (*MASKS, *DIVERGENCES))
+
+
 def test_what_is_missing_is_named(capsys):
     run("train", "task", "--task", "piqa", code=2)
     assert "needs 'base': give --base, or 'base:' in the file of --config" in capsys.readouterr().err

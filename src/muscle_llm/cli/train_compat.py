@@ -27,12 +27,23 @@ The file of --config has the names of the flags, and these sections:
   loss: {mask: student_wrong, divergence: forward_kl, temperature: 2, ce_weight: 0}
   training: {epochs: 10, learning_rate: 1e-4}
 
+\b
+Masks, by when a token follows the old model:
+  student_wrong         the student's likeliest token is not the target (the paper's)
+  old_right             the old model's likeliest token is the target
+  old_unless_new_right  always, unless the new model is right and the old one wrong
+  old_only, new_only    always, never
+  token_likelihood      it gives the target more probability than the student
+  sequence_likelihood   it finds the whole sequence likelier than the student does
+  mixture:0.3           every token, by a constant share
+  focal, double_focal   always, more closely where it is right; double_focal: the new one likewise
+
 Run the same command again to continue an interrupted training."""
 )
 @task_flags
 @pair_flags
 @click.option("--out", help="Folder of the adapter.")
-@click.option("--mask", help="Which teacher a token follows.  [default: student_wrong]")
+@click.option("--mask", help="Which teacher a token follows, see below.  [default: student_wrong]")
 @click.option("--divergence", help="forward_kl, reverse_kl or jsd.  [default: forward_kl]")
 @click.option("--temperature", type=float, help="Of both divergences.  [default: 2]")
 @click.option("--temperature-squared/--no-temperature-squared", default=None, help="Multiply them by T^2.")
