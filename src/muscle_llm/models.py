@@ -117,7 +117,7 @@ def load_adapted(base: PreTrainedModel, adapters: Mapping[str, str | Path]) -> P
 
     Args:
         base: as :func:`load_base` gives it; it is changed in place.
-        adapters: name -> adapter folder, at least one.
+        adapters: name -> adapter folder, at least one; a dot in a name becomes an underscore.
 
     Raises:
         AdapterError: an adapter does not fit the base.
@@ -127,7 +127,8 @@ def load_adapted(base: PreTrainedModel, adapters: Mapping[str, str | Path]) -> P
     for path in adapters.values():
         check_adapter(path, base)
     model: PeftModel | None = None
-    for name, path in adapters.items():
+    for given, path in adapters.items():
+        name = given.replace(".", "_")  # torch allows no dot in a module's name
         if model is None:
             model = PeftModel.from_pretrained(base, str(path), adapter_name=name, is_trainable=False)
         else:

@@ -70,4 +70,4 @@ def test_the_world_is_still_the_one_the_bases_were_made_from() -> None:
     found = {
         name: sha256_text("\n".join(islice(pretraining_text(1, MIXES[name]), 300)))[:12] for name in NAMES
     }
-    assert found == {"old": "7594b24efcb2", "new": "f9f916a4e348"}
+    assert found == {"old": "35a069faa3ff", "new": "ff769638c738"}

@@ -73,6 +73,13 @@ def test_several_adapters_share_one_base(tiny_base, tmp_path):
         assert torch.equal(both(IDS).logits, second(IDS).logits)
 
 
+def test_a_name_with_a_dot_is_a_name(tiny_base, tmp_path):
+    alone = make_adapter(tiny_base, tmp_path / "a", seed=1)
+    loaded = load_adapted(load_base(tiny_base), {"muscle_t0.5": tmp_path / "a"})
+    with torch.no_grad():
+        assert torch.equal(loaded(IDS).logits, alone(IDS).logits)
+
+
 def test_adapter_of_another_base_is_refused(tiny_base, tiny_base_2, tmp_path):
     make_adapter(tiny_base, tmp_path / "a")
     check_adapter(tmp_path / "a", tiny_base)

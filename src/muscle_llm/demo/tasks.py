@@ -49,13 +49,17 @@ class DemoSettings:
     rerun_seed: int = 2
     sizes: dict[str, TaskSizes] = field(
         default_factory=lambda: {
-            "choice": TaskSizes(train=3000, test=4000),
-            "exact": TaskSizes(train=1500, test=600),
+            "choice": TaskSizes(train=3000, test=3000),
+            "exact": TaskSizes(train=800, test=800),
             "summary": TaskSizes(train=800, test=300),
         }
     )
     training: dict[str, DemoTraining] = field(
-        default_factory=lambda: {name: DemoTraining() for name in TASK_NAMES}
+        default_factory=lambda: {
+            "choice": DemoTraining(),
+            "exact": DemoTraining(batch_size=32),
+            "summary": DemoTraining(),
+        }
     )
     temperature: float = 2.0
 

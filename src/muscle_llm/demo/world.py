@@ -109,8 +109,8 @@ class Mix:
 
 # The two generations of the demo's bases read different shares of the world.
 MIXES: Mapping[str, Mix] = {
-    "old": Mix(told=4, asked=2, sums=3, counting=1, comparing=1, talk=2),
-    "new": Mix(told=5, asked=3, sums=2, counting=1, comparing=1, talk=3),
+    "old": Mix(told=4, asked=2, sums=4, counting=1, comparing=1, talk=2),
+    "new": Mix(told=5, asked=3, sums=5, counting=1, comparing=1, talk=3),
 }
 
 

@@ -1,10 +1,10 @@
-"""A small tokenizer for tiny bases: byte-level BPE in which every digit is a token of its own."""
+"""A small tokenizer for tiny bases: byte-level BPE; every digit and every capitalised word stands alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from muscle_llm.errors import ConfigError, InputError
@@ -45,7 +45,12 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
         raise ConfigError(f"a byte-level vocabulary needs at least {smallest} tokens; got {vocabulary}.")
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            # A name is one token wherever it stands, so that a tiny model can copy it from a line's start.
+            pre_tokenizers.Split(Regex(r"\p{Lu}\p{Ll}+"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
     )
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
