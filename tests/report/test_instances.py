@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import muscle_llm as ml
 from muscle_llm.report.definitions import QUADRANTS
-from muscle_llm.report.instances import _margins, distributions, pack_instances
+from muscle_llm.report.html import render_html
+from muscle_llm.report.instances import _margins, distributions, kinds_of, pack_instances
 
 
 def unpacked(packed, column):
@@ -94,3 +96,17 @@ def test_distribution_counts_every_change_once(comparison):
     assert counts[edges[:-1] < 0].sum() == (change < 0).sum()
     assert edges[len(counts) // 2] == 0
     assert np.allclose(np.diff(edges), edges[-1] / (len(counts) / 2))
+
+
+def test_without_right_and_wrong_the_score_tells_the_kind():
+    """Rises and falls of the score, none within the tolerance; the page shows no empty figures."""
+    old = [{"id": i, "answer": "x", "score": s} for i, s in enumerate((0.5, 0.5, 0.5, 0.5))]
+    new = [{"id": i, "answer": "x", "score": s} for i, s in enumerate((0.2, 0.9, 0.5, 0.52))]
+    comparison = ml.compare(old, new, tolerance=0.05)
+    kinds = kinds_of(comparison)
+    packed = pack_instances(comparison)
+    names = [kinds[int(code)].name for code in packed.index["quadrant"]]
+    assert names == ["worse", "better", "same_score", "same_score"]
+    page = render_html(comparison)
+    assert "Against the old version" not in page
+    assert "Mean change" in page

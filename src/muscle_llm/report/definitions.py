@@ -10,7 +10,7 @@ from typing import Literal
 
 from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Definition
 
-__all__ = ["QUADRANTS", "TERMS", "Quadrant", "Term", "Unit", "term"]
+__all__ = ["QUADRANTS", "SCORE_KINDS", "TERMS", "Quadrant", "Term", "Unit", "term"]
 
 Unit = Literal["share", "points", "percent", "score", "ratio", "p", "count"]
 
@@ -54,6 +54,13 @@ QUADRANTS: tuple[Quadrant, ...] = (
     Quadrant("both_wrong_same", "Both wrong, same", "Wrong before and after, with the same answer."),
     Quadrant("both_right_changed", "Both right, changed", "Right before and after, with different answers."),
     Quadrant("both_right_same", "Both right, same", "Right before and after, with the same answer."),
+)
+
+# The same where a task has no right and wrong, by its first score.
+SCORE_KINDS: tuple[Quadrant, ...] = (
+    Quadrant("worse", "Worse", "The score falls from the old version to the new one."),
+    Quadrant("better", "Better", "The score rises from the old version to the new one."),
+    Quadrant("same_score", "Same score", "Both versions have the same score."),
 )
 
 _LABELS = {

@@ -13,12 +13,13 @@ from muscle_llm.files import atomic_path
 from muscle_llm.gate import Verdict
 from muscle_llm.metrics.causes import CAUSES
 from muscle_llm.report.bundle import content_security_policy, embedded_json, packed_text, script, style
-from muscle_llm.report.definitions import QUADRANTS, TERMS
+from muscle_llm.report.definitions import TERMS
 from muscle_llm.report.instances import (
     INLINE_BYTES,
     SERVED_BYTES,
     PackedInstances,
     distributions,
+    kinds_of,
     pack_instances,
 )
 from muscle_llm.report.page import page_context
@@ -66,7 +67,7 @@ def _render(
     code, looks = script(), style()
     vocabulary = {
         "terms": {t.name: [t.label, t.text, t.formula] for t in TERMS.values()},
-        "quadrants": [[q.name, q.label, q.text] for q in QUADRANTS],
+        "quadrants": [[q.name, q.label, q.text] for q in kinds_of(comparison)],
         "distributions": distributions(comparison),
         "causes": CAUSES,
         "served": served,

@@ -20,9 +20,9 @@ import pyarrow as pa
 from muscle_llm.comparison import Comparison
 from muscle_llm.metrics.causes import choice_margin
 from muscle_llm.predictions.arrow import pc
-from muscle_llm.report.definitions import QUADRANTS
+from muscle_llm.report.definitions import QUADRANTS, SCORE_KINDS, Quadrant
 
-__all__ = ["INLINE_BYTES", "SERVED_BYTES", "PackedInstances", "distributions", "pack_instances"]
+__all__ = ["INLINE_BYTES", "SERVED_BYTES", "PackedInstances", "distributions", "kinds_of", "pack_instances"]
 
 INLINE_BYTES = 64_000_000
 SERVED_BYTES = 4_000_000_000
@@ -30,9 +30,15 @@ _CHUNK_BYTES = 400_000
 _ROW_BYTES = 160  # what a row costs in the index, about
 _SNIPPET = 140  # characters of an answer in the list
 
-_CODE = {q.name: i for i, q in enumerate(QUADRANTS)}
-# Flips are kept before changed answers, and those before unchanged ones.
-_RANK = np.array([0, 0, 1, 2, 1, 2, 2])
+# By kind: flips are kept before changed answers, and those before unchanged ones.
+_RANK = {
+    "regression": 0,
+    "gain": 0,
+    "worse": 0,
+    "better": 0,
+    "both_wrong_changed": 1,
+    "both_right_changed": 1,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +68,13 @@ def pack_instances(comparison: Comparison, *, inline_bytes: int = INLINE_BYTES) 
     """
     table = comparison.instances.combine_chunks()
     sizes = _text_bytes(table) + _ROW_BYTES
-    kept = _sample(table, sizes, inline_bytes)
+    kinds = kinds_of(comparison)
+    codes = _kind_codes(table, kinds, float(comparison.settings.get("tolerance") or 0.0))
+    kept = _sample(table, kinds, codes, sizes, inline_bytes)
     if len(kept) < table.num_rows:
-        table, sizes = table.take(pa.array(kept)), sizes[kept]
+        table, sizes, codes = table.take(pa.array(kept)), sizes[kept], codes[kept]
     starts = _chunk_starts(sizes)
-    index = _index(table, comparison, starts)
+    index = _index(table, comparison, starts, codes)
     index["total"] = comparison.instances.num_rows
     index["inline_bytes"] = inline_bytes
     ends = [*starts[1:], table.num_rows]
@@ -127,20 +135,43 @@ def _text_bytes(table: pa.Table) -> np.ndarray:
     return sizes
 
 
-def _quadrant_codes(table: pa.Table) -> np.ndarray:
+def kinds_of(comparison: Comparison) -> tuple[Quadrant, ...]:
+    """Return the kinds of instance of a comparison: the quadrants, or what became of the first score."""
+    judged = comparison.counts.get("both_right") is not None
+    return QUADRANTS if judged or _first_change(comparison.instances) is None else SCORE_KINDS
+
+
+def _first_change(table: pa.Table) -> np.ndarray | None:
+    """The change of the first score that both versions have."""
+    for name in table.column_names:
+        kind, _, score = name.removesuffix(":old").partition(":")
+        if kind == "score" and name.endswith(":old") and f"score:{score}:new" in table.column_names:
+            return _numbers(table.column(f"score:{score}:new")) - _numbers(table.column(name))
+    return None
+
+
+def _kind_codes(table: pa.Table, kinds: tuple[Quadrant, ...], tolerance: float) -> np.ndarray:
+    """The place of each row's kind among the kinds, or their number where it is not known."""
+    if kinds is SCORE_KINDS:
+        change = _first_change(table)
+        assert change is not None
+        known = [change < -tolerance, change > tolerance, np.abs(change) <= tolerance]
+        return np.select(known, np.arange(len(kinds)), default=len(kinds)).astype(np.int64)
     if "quadrant" not in table.column_names:
-        return np.full(table.num_rows, len(QUADRANTS))
+        return np.full(table.num_rows, len(kinds))
     column = table.column("quadrant").cast(pa.string())
-    places = pc.index_in(column, value_set=pa.array(list(_CODE)))
-    return pc.fill_null(places, len(QUADRANTS)).to_numpy().astype(np.int64)
+    places = pc.index_in(column, value_set=pa.array([kind.name for kind in kinds]))
+    return pc.fill_null(places, len(kinds)).to_numpy().astype(np.int64)
 
 
-def _sample(table: pa.Table, sizes: np.ndarray, budget: int) -> np.ndarray:
+def _sample(
+    table: pa.Table, kinds: tuple[Quadrant, ...], codes: np.ndarray, sizes: np.ndarray, budget: int
+) -> np.ndarray:
     """Rows to keep, in the table's order: flips first, the others by a hash of their id."""
     everything = np.arange(table.num_rows)
     if int(sizes.sum()) <= budget:
         return everything
-    rank = _RANK[_quadrant_codes(table)]
+    rank = np.array([*(_RANK.get(kind.name, 2) for kind in kinds), 2])[codes]
     draw = np.array([zlib.crc32((i or "").encode()) for i in table.column("id").to_pylist()])
     order = np.lexsort((draw, rank))
     fits = np.cumsum(sizes[order]) <= budget
@@ -154,14 +185,14 @@ def _chunk_starts(sizes: np.ndarray) -> list[int]:
     return [0, *(np.flatnonzero(np.diff(block)) + 1).tolist()]
 
 
-def _index(table: pa.Table, comparison: Comparison, starts: list[int]) -> dict[str, Any]:
+def _index(table: pa.Table, comparison: Comparison, starts: list[int], codes: np.ndarray) -> dict[str, Any]:
     names = table.column_names
     index: dict[str, Any] = {
         "n": table.num_rows,
         "chunks": starts,
         "versions": list(comparison.versions),
         "id": table.column("id").to_pylist(),
-        "quadrant": "".join(map(str, _quadrant_codes(table).tolist())),
+        "quadrant": "".join(map(str, codes.tolist())),
         "prompt": "prompt" in names,
         "correct": {},
         "answer": {},

@@ -246,7 +246,8 @@ def _group(
             cells.append(_cell(block.get(name), known.unit, digits, f"{path}.{name}"))
         if any(cell.text for cell in cells):
             rows.append(Row(known, tuple(cells)))
-    if rows:
+    # A task without right and wrong leaves whole groups undefined.
+    if any(cell.value is not None for row in rows for cell in row.cells):
         yield Group(title, tuple(rows), secondary)
 
 

@@ -39,7 +39,7 @@ class Selection {
     this.orders = new Map();
     this.found = { query: "", complete: false, rows: null };
     const score = Object.keys(index.change).find((name) => index.change[name]);
-    const judged = index.quadrant.some((code) => code !== UNKNOWN);
+    const judged = "regression" in QUADRANT && index.quadrant.some((code) => code !== UNKNOWN);
     // What got worse stands first.
     this.defaultSort = judged || !score ? "kind" : `change:${score}`;
   }
