@@ -158,6 +158,9 @@ def command(
     Files are logs of a known tool (lm-evaluation-harness, Inspect, lighteval, promptfoo, HELM and others;
     docs/logs.md) or any table (JSONL, JSON, CSV, TSV, Parquet; also .gz, .zip) with one row per instance.
     """
+    from muscle_llm.cli.quick import without_pandas
+
+    without_pandas()
     from muscle_llm.cli.compare_inputs import Inputs, Settings
     from muscle_llm.cli.compare_outputs import Outputs, write_outputs
     from muscle_llm.cli.compare_tasks import compare_folders

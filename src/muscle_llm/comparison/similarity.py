@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -51,4 +52,4 @@ def with_similarity(
         fields[name] = values
     scores = pa.StructArray.from_arrays(list(fields.values()), list(fields))
     kept = table.drop_columns("scores") if "scores" in table.column_names else table
-    return Predictions(kept.append_column("scores", scores), predictions.provenance)
+    return dataclasses.replace(predictions, table=kept.append_column("scores", scores))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -61,7 +62,7 @@ def build(
         table = table.append_column("correct", _graded(table))
     predictions = Predictions(table, provenance)
     check_unique(predictions, raw.label, raw)
-    return predictions
+    return dataclasses.replace(predictions, unique=True)
 
 
 def _typed(raw: RawRows, batch: Batch, roles: Mapping[str, str], extract: Mapping[str, str]) -> pa.Table:
@@ -192,12 +193,14 @@ def check_unique(predictions: Predictions, label: str, raw: RawRows | None = Non
     Raises:
         InputError: one does; the message says which, how often, in which rows, and what to do.
     """
+    if predictions.unique:
+        return
     table = predictions.table
     if table["id"].null_count:
         raise InputError(f"{label}: {table['id'].null_count} rows have no id.")
     single = pc.max(table["repeat"]).as_py() in (0, None)
     key = ["id"] if single else ["id", "repeat"]
-    if single and pc.count_distinct(table["id"]).as_py() == table.num_rows:
+    if single and len(pc.unique(table["id"])) == table.num_rows:
         return
     counts = table.select(key).group_by(key).aggregate([([], "count_all")])
     double = counts.filter(pc.greater(counts["count_all"], 1))

@@ -77,7 +77,7 @@ def read_predictions(
         predictions = build(raw, roles, Provenance(format="table"), options.extract)
     if name is None:
         return predictions
-    return Predictions(predictions.table, dataclasses.replace(predictions.provenance, model=name))
+    return _named(predictions, name)
 
 
 def read_many(
@@ -121,10 +121,12 @@ def read_many(
         results = {task: read() for task, read in _task_readers(found, format, options).items()}
     if name is None:
         return results
-    return {
-        task: Predictions(p.table, dataclasses.replace(p.provenance, model=name))
-        for task, p in results.items()
-    }
+    return {task: _named(p, name) for task, p in results.items()}
+
+
+def _named(predictions: Predictions, name: str) -> Predictions:
+    provenance = dataclasses.replace(predictions.provenance, model=name)
+    return dataclasses.replace(predictions, provenance=provenance)
 
 
 def folder_readers(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from muscle_llm import __version__
 from muscle_llm.comparison import Comparison
 from muscle_llm.files import atomic_path
-from muscle_llm.gate import Verdict
 from muscle_llm.metrics.causes import CAUSES
 from muscle_llm.report.bundle import content_security_policy, embedded_json, packed_text, script, style
 from muscle_llm.report.definitions import TERMS
@@ -23,6 +23,9 @@ from muscle_llm.report.instances import (
     pack_instances,
 )
 from muscle_llm.report.page import page_context
+
+if TYPE_CHECKING:
+    from muscle_llm.gate import Verdict
 
 __all__ = ["render_html", "render_served", "write_html"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from muscle_llm.comparison import Comparison
-from muscle_llm.gate.verdict import Verdict
+
+if TYPE_CHECKING:
+    from muscle_llm.gate.verdict import Verdict
 
 __all__ = ["render_json"]
 

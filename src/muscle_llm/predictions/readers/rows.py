@@ -102,7 +102,8 @@ def assemble(
     if left_out:
         told = {"left_out": f"scores with infinite values: {', '.join(left_out)}"}
         provenance = dataclasses.replace(provenance, extra={**provenance.extra, **told})
-    return Predictions(pa.table({n: columns[n] for n in COLUMNS if n in columns}), provenance)
+    table = pa.table({n: columns[n] for n in COLUMNS if n in columns})
+    return Predictions(table, provenance, unique=True)
 
 
 def _struct(fields: Mapping[str, list[Any]], kind: pa.DataType) -> pa.StructArray:
