@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 pytest.importorskip("torch")
 
 from muscle_llm.config import load_update
 from muscle_llm.errors import ConfigError
+from muscle_llm.update.settings import RECIPES
 
 pytestmark = pytest.mark.train
 
@@ -53,6 +56,17 @@ def test_values_arrive_and_tasks_inherit(tmp_path):
     assert found.lora.rank == 8
 
 
+def test_a_recipe_brings_what_its_entry_leaves_out(tmp_path):
+    found = load(tmp_path, GOOD.replace("  - muscle\n", "  - keep\n  - {name: muscle, temperature: 1}\n"))
+    assert found.remedies[0] == RECIPES["keep"]
+    assert found.remedies[1] == dataclasses.replace(RECIPES["muscle"], temperature=1.0)
+
+
+def test_without_remedies_all_recipes_are_tried(tmp_path):
+    text = GOOD.replace("remedies:\n  - muscle\n  - name: softer\n    temperature: 4\n", "")
+    assert load(tmp_path, text).remedies == tuple(RECIPES.values())
+
+
 def test_a_base_that_is_a_folder_is_found_from_the_file(tmp_path):
     (tmp_path / "my-base").mkdir()
     found = load(tmp_path, GOOD.replace("org/old-1", "my-base"))
@@ -71,9 +85,10 @@ def test_a_base_that_is_a_folder_is_found_from_the_file(tmp_path):
         ("  epochs: 5", "  epochs: 5\n  epochs: 6", 17, "twice"),
         ("  - task: piqa", "  - tasks: piqa", 6, "Did you mean 'task'"),
         ("old:\n  base: org/old-1", "old: {}", 1, "base"),
-        ("  - muscle", "  - continued", 11, "part of every update"),
-        ("  - muscle", "  - softer", 1, "two entries"),
-        ("  - muscle", "  - a/b", 11, "folder"),
+        ("  - muscle", "  - name: continued", 11, "part of every update"),
+        ("  - muscle", "  - name: softer", 1, "two entries"),
+        ("  - muscle", "  - mussle", 11, "Did you mean 'muscle'"),
+        ("  - muscle", "  - name: a/b", 11, "folder"),
         ("  rank: 8", "  rank: ${NOT_SET_ANYWHERE}", 18, "NOT_SET_ANYWHERE"),
     ],
 )

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from muscle_llm.settings_file import read_yaml, to_settings
-from muscle_llm.update.settings import UpdateSettings
+from muscle_llm.errors import did_you_mean
+from muscle_llm.settings_file import Document, read_yaml, to_settings
+from muscle_llm.update.settings import RECIPES, UpdateSettings
 
 __all__ = ["load_update"]
 
@@ -26,7 +27,7 @@ def load_update(path: Path) -> UpdateSettings:
     if isinstance(content, Mapping):
         content = dict(content)
         if isinstance(content.get("remedies"), list):
-            content["remedies"] = [{"name": r} if isinstance(r, str) else r for r in content["remedies"]]
+            content["remedies"] = [_remedy(r, document, place) for place, r in enumerate(content["remedies"])]
         if isinstance(content.get("tasks"), list):
             content["tasks"] = [{"task": t} if isinstance(t, str) else t for t in content["tasks"]]
             # Once as it stands: a mistake is reported where it was made, not where it is inherited.
@@ -49,6 +50,21 @@ def load_update(path: Path) -> UpdateSettings:
             for task in settings.tasks
         ),
     )
+
+
+def _remedy(given: Any, document: Document, place: int) -> Any:
+    """Return a remedy's settings; a recipe's name brings what the entry leaves out."""
+    if isinstance(given, str):
+        if given not in RECIPES:
+            raise document.error(
+                ("remedies", place),
+                f"no remedy is known as '{given}'. {did_you_mean(given, RECIPES)} One of your own is written "
+                "{name: NAME, mask: MASK, temperature: T}",
+            )
+        given = {"name": given}
+    if isinstance(given, Mapping) and given.get("name") in RECIPES:
+        return {**dataclasses.asdict(RECIPES[given["name"]]), **given}
+    return given
 
 
 def _inherit(task: Any, update: Mapping[str, Any]) -> Any:

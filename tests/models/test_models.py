@@ -8,6 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
 
+from peft.tuners.lora import LoraLayer  # noqa: E402
+
 from muscle_llm.errors import AdapterError, InputError  # noqa: E402
 from muscle_llm.models import (  # noqa: E402
     adapter_hash,
@@ -16,6 +18,7 @@ from muscle_llm.models import (  # noqa: E402
     load_adapted,
     load_base,
     load_tokenizer,
+    merge_float32,
     save_adapter,
 )
 
@@ -78,6 +81,20 @@ def test_a_name_with_a_dot_is_a_name(tiny_base, tmp_path):
     loaded = load_adapted(load_base(tiny_base), {"muscle_t0.5": tmp_path / "a"})
     with torch.no_grad():
         assert torch.equal(loaded(IDS).logits, alone(IDS).logits)
+
+
+def test_a_merged_adapter_predicts_the_same(tiny_base, tmp_path):
+    apart = make_adapter(tiny_base, tmp_path / "a", seed=1)
+    merged = merge_float32(load_adapted(load_base(tiny_base), {"a": tmp_path / "a"}))
+    with torch.no_grad():
+        torch.testing.assert_close(merged(IDS).logits, apart(IDS).logits)
+        assert not torch.equal(merged(IDS).logits, load_base(tiny_base)(IDS).logits)
+
+
+def test_in_lower_precision_nothing_is_merged(tiny_base, tmp_path):
+    make_adapter(tiny_base, tmp_path / "a", seed=1)
+    model = merge_float32(load_adapted(load_base(tiny_base, dtype="bfloat16"), {"a": tmp_path / "a"}))
+    assert not any(module.merged for module in model.modules() if isinstance(module, LoraLayer))
 
 
 def test_adapter_of_another_base_is_refused(tiny_base, tiny_base_2, tmp_path):

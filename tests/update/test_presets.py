@@ -41,7 +41,7 @@ def test_a_preset_loads_with_the_papers_values(preset, tmp_path):
         return
     wanted = PRESETS[preset]
     assert (settings.old.base, settings.new.base) == (wanted.old.name, wanted.new.name)
-    assert [r.name for r in settings.remedies] == (["muscle"] if wanted.same_tokenizer else [])
+    assert [r.name for r in settings.remedies] == (["keep", "muscle"] if wanted.same_tokenizer else [])
     text = path.read_text()
     assert "Needs a GPU" in text
     assert ("Gated: accept" in text) == ("meta-llama" in wanted.old.name + wanted.new.name)
@@ -54,7 +54,7 @@ def test_what_is_commented_out_can_be_switched_on(tmp_path):
         text = text.replace(f"# {line}", line)
     (tmp_path / "update.yaml").write_text(text)
     settings = load_update(tmp_path / "update.yaml")
-    assert [r.name for r in settings.remedies] == ["muscle", "muscle_ce", "careful"]
+    assert [r.name for r in settings.remedies] == ["keep", "muscle", "muscle_ce", "careful"]
     assert settings.tasks[0].limit == 200
 
 

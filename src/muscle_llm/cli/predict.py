@@ -93,7 +93,14 @@ def _check(out: Path, options: dict[str, Any]) -> None:
 
 
 def _from_base(task: Task, name: str, log: Path, sampling: Sampling, options: dict[str, Any]) -> Predictions:
-    from muscle_llm.models import adapter_hash, base_fingerprint, load_adapted, load_base, load_tokenizer
+    from muscle_llm.models import (
+        adapter_hash,
+        base_fingerprint,
+        load_adapted,
+        load_base,
+        load_tokenizer,
+        merge_float32,
+    )
     from muscle_llm.predict import predict
 
     base, adapter, remote = options["base"], options["adapter"], options["trust_remote_code"]
@@ -101,7 +108,7 @@ def _from_base(task: Task, name: str, log: Path, sampling: Sampling, options: di
     model: Any = load_base(base, dtype=options["dtype"], device=options["device"], trust_remote_code=remote)
     if adapter is not None:
         extra["adapter"] = adapter_hash(adapter)
-        model = load_adapted(model, {"adapter": adapter})
+        model = merge_float32(load_adapted(model, {"adapter": adapter}))
     size = options["batch_size"]
     return predict(
         model,

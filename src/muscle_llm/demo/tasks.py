@@ -39,7 +39,6 @@ class DemoSettings:
         seed, rerun_seed: of the task adapters, and of the old re-run.
         sizes: items per task and split.
         training: settings per task.
-        temperature: T of the compatibility loss of the published remedy.
     """
 
     old_base: str = "old"
@@ -49,9 +48,9 @@ class DemoSettings:
     rerun_seed: int = 2
     sizes: dict[str, TaskSizes] = field(
         default_factory=lambda: {
-            "choice": TaskSizes(train=3000, test=3000),
+            "choice": TaskSizes(train=3000, test=2500),
             "exact": TaskSizes(train=800, test=800),
-            "summary": TaskSizes(train=800, test=300),
+            "summary": TaskSizes(train=600, test=300),
         }
     )
     training: dict[str, DemoTraining] = field(
@@ -61,7 +60,6 @@ class DemoSettings:
             "summary": DemoTraining(),
         }
     )
-    temperature: float = 2.0
 
 
 DEMO = DemoSettings()

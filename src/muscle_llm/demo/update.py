@@ -9,7 +9,7 @@ from typing import Literal
 from muscle_llm.demo.tasks import BASES, DEMO, TASK_NAMES, DemoSettings, task_config
 from muscle_llm.demo.world import TaskSizes, write_world
 from muscle_llm.train.settings import LoraSettings, TrainSettings
-from muscle_llm.update.settings import Remedy, TaskSettings, UpdateSettings, Version
+from muscle_llm.update.settings import RECIPES, TaskSettings, UpdateSettings, Version
 from muscle_llm.update.stages import Stage
 
 __all__ = ["DemoSize", "demo_settings", "demo_update", "world_stage"]
@@ -48,7 +48,7 @@ def demo_update(settings: DemoSettings, folder: Path) -> UpdateSettings:
         old=Version(base=str(BASES / settings.old_base), name="demo-base-v1"),
         new=Version(base=str(BASES / settings.new_base), name="demo-base-v2"),
         tasks=tuple(_task(settings, name, folder / "data") for name in TASK_NAMES),
-        remedies=(Remedy("muscle", temperature=settings.temperature),),
+        remedies=tuple(RECIPES.values()),
         seed=settings.seed,
         batch_size=256,
     )

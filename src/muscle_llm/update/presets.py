@@ -179,6 +179,7 @@ def _remedies(preset: Preset | None) -> str:
     return f"""\
 {note}{controls}
 remedies:
+  - keep                            # follow the old model unless the new one alone is right, T = 1
   - muscle                          # as published: follow the old model where the student is wrong, T = 2
   # With cross-entropy, as the paper has it where the versions lie far apart; it does not state the share.
   # - {{name: muscle_ce, ce_weight: 0.5}}

@@ -12,7 +12,7 @@ from muscle_llm.errors import ConfigError
 from muscle_llm.train.selection import check_selection
 from muscle_llm.train.settings import LoraSettings, LossSettings, TrainSettings
 
-__all__ = ["CONTROLS", "Pretraining", "Remedy", "TaskSettings", "UpdateSettings", "Version"]
+__all__ = ["CONTROLS", "RECIPES", "Pretraining", "Remedy", "TaskSettings", "UpdateSettings", "Version"]
 
 # Always part of an update. Their names cannot be a remedy's.
 CONTROLS = {
@@ -171,7 +171,7 @@ class UpdateSettings:
         old: the version users have.
         new: the version that replaces it.
         tasks: at least one task; names differ.
-        remedies: what is tried besides the two controls; names differ.
+        remedies: what is tried besides the two controls; names differ. By default all of `RECIPES`.
         lora: shape of the adapters.
         training: how task adapters, continued fine-tuning and remedies are trained.
         seed: of everything; the old re-run takes the next one.
@@ -185,7 +185,7 @@ class UpdateSettings:
     old: Version
     new: Version
     tasks: tuple[TaskSettings, ...]
-    remedies: tuple[Remedy, ...] = field(default_factory=lambda: (Remedy(),))
+    remedies: tuple[Remedy, ...] = field(default_factory=lambda: tuple(RECIPES.values()))
     lora: LoraSettings = field(default_factory=LoraSettings)
     training: TrainSettings = field(default_factory=TrainSettings)
     seed: int = 0
@@ -211,3 +211,11 @@ def _check_name(what: str, name: str) -> None:
             f"{what} name {name!r} cannot name a folder. Begin with a letter or digit; after it "
             "'.', '_', '+' and '-' may stand too."
         )
+
+
+# What a name alone stands for in an update's settings, best first. `keep` follows the old model unless the
+# new one alone is right, and so asks for no change where the update gained: studies/demo.md has its figures.
+RECIPES = {
+    "keep": Remedy("keep", mask="old_unless_new_right", temperature=1.0, ce_weight=0.3),
+    "muscle": Remedy("muscle"),
+}
