@@ -52,6 +52,7 @@ def write_config(folder: Path, old: Path, new: Path, extra: str = "") -> Path:
 old: {{base: "{old}"}}
 new: {{base: "{new}"}}
 tasks: [{{task: task.yaml, name: tiny}}]
+remedies: [muscle]
 lora: {{rank: 2, alpha: 4}}
 training:
   epochs: 2
@@ -126,7 +127,7 @@ def test_a_second_run_skips_everything(finished, capsys):
     assert again() == 0
     ran, skipped = titles_of(capsys.readouterr().out)
     assert ran == []
-    assert len(skipped) == 12
+    assert len(skipped) == 13
 
 
 def test_a_deleted_prediction_is_made_again_and_nothing_else_is(finished, capsys):

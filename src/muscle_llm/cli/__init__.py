@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "dial": ("muscle_llm.cli.dial", "Mix the new adapter and the compatibility adapter, exactly."),
     "predict": ("muscle_llm.cli.predict", "Ask one model every instance of a task and store its answers."),
+    "push": ("muscle_llm.cli.push", "Send a compatibility adapter and its report to the Hugging Face hub."),
     "tasks": ("muscle_llm.cli.tasks", "List the tasks there are, or show what one asks."),
     "init": ("muscle_llm.cli.init", "Write a file to start from: init task, update or policy."),
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muscle_llm.cli.options import calm_libraries, require_training
 from muscle_llm.cli.train_task import say_result
 from muscle_llm.cli.training_flags import changes, pair_flags, task_flags, training_flags
+
+if TYPE_CHECKING:
+    from muscle_llm.cli.training_jobs import CompatJob
 
 __all__ = ["command"]
 
@@ -106,4 +110,20 @@ def command(
         seed=job.seed,
         progress=not quiet,
     )
+    _write_card(job)
     say_result(result, json_path)
+
+
+def _write_card(job: CompatJob) -> None:
+    from muscle_llm.update.card import read_facts, write_card
+
+    task = job.task.get("task", "task") if isinstance(job.task, Mapping) else Path(job.task).stem
+    facts = read_facts(
+        job.out,
+        name=Path(job.out).resolve().name,
+        base=job.new_base,
+        base_label=Path(job.new_base).name,
+        old_label=Path(job.old_base).name,
+        task=str(task),
+    )
+    write_card(job.out, facts)

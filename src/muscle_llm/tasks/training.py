@@ -11,7 +11,14 @@ from muscle_llm.tasks.example import Example
 from muscle_llm.tasks.harness import Task
 from muscle_llm.text import printable
 
-__all__ = ["content_hash", "evaluation_hashes", "find_leaks", "refuse_leaks", "training_examples"]
+__all__ = [
+    "content_hash",
+    "evaluation_hashes",
+    "find_leaks",
+    "plain_prompt",
+    "refuse_leaks",
+    "training_examples",
+]
 
 
 def training_examples(task: Task, tokenizer: Any = None) -> list[Example]:
@@ -131,6 +138,11 @@ def _prompt(task: Task, doc: Any, choice: int | None, template: Callable[..., st
         chat_template=template,
     )
     return str(context[choice] if isinstance(context, list) and choice is not None else context)
+
+
+def plain_prompt(task: Task, doc: Any) -> str:
+    """Return what the task asks about a document, without a template; the first where inputs differ."""
+    return _prompt(task, doc, 0)
 
 
 def content_hash(prompt: str, answer: str | None = None) -> str:

@@ -7,16 +7,19 @@ predictions per version, the comparison and its page. Every action below is one 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from muscle_llm.files import atomic_path, atomic_write_text
+from muscle_llm.files import atomic_path, atomic_write_text, sha256_text
 from muscle_llm.models import adapter_hash, base_fingerprint, check_adapter
 from muscle_llm.tasks import Example, Task, load_task, refuse_leaks, task_fingerprint, training_examples
+from muscle_llm.tasks.fingerprint import read_config
 from muscle_llm.train.settings import LoraSettings, TrainSettings
+from muscle_llm.update.card import CARD, read_facts, write_card
 from muscle_llm.update.settings import CONTROLS, Remedy, TaskSettings, UpdateSettings, Version
 from muscle_llm.update.stages import RunFolder, Stage
 
@@ -78,7 +81,8 @@ class TaskPlan:
             *(self._remedy_stage(remedy, seed + 2) for remedy in self.update.remedies),
         ]
         versions = versions_of(self.update)
-        return [*stages, *(self._predict_stage(v) for v in versions), self._compare_stage(versions)]
+        stages += [*(self._predict_stage(v) for v in versions), self._compare_stage(versions)]
+        return [*stages, *([self._card_stage()] if self.update.remedies else [])]
 
     @cached_property
     def task(self) -> Task:
@@ -86,9 +90,20 @@ class TaskPlan:
         s = self.settings
         return load_task(s.task, data_dir=s.data_dir, metric=s.metric, filter=s.filter)
 
+    def examples(self, side: str) -> list[Example]:
+        """Return the training text, none of it about a test instance.
+
+        Where the task asks through a chat template, it is the text that the side's own base is asked with.
+        """
+        if not self.task.chat:
+            return self._plain_examples
+        from muscle_llm.models import load_tokenizer
+
+        base, remote = self._base(side), self.update.trust_remote_code
+        return training_examples(self.task, load_tokenizer(base, trust_remote_code=remote))
+
     @cached_property
-    def examples(self) -> list[Example]:
-        """The training text, none of it about a test instance."""
+    def _plain_examples(self) -> list[Example]:
         found = training_examples(self.task)
         refuse_leaks(found, self.task)
         return found
@@ -98,6 +113,19 @@ class TaskPlan:
         """Changes when the task or its data do."""
         s = self.settings
         return task_fingerprint(s.task, data_dir=s.data_dir, metric=s.metric, filter=s.filter)
+
+    def _own_templates(self) -> dict[str, bool]:
+        """Whether the versions are asked through different chat templates, where they are."""
+        return {"own_templates": True} if self._template("old") != self._template("new") else {}
+
+    def _template(self, side: str) -> dict[str, str]:
+        """What a task that asks through a chat template depends on besides the base's weights."""
+        if not (read_config(self.settings.task)[0].get("metadata") or {}).get("chat"):
+            return {}
+        from muscle_llm.models import load_tokenizer
+
+        tokenizer = load_tokenizer(self._base(side), trust_remote_code=self.update.trust_remote_code)
+        return {"chat_template": sha256_text(str(tokenizer.chat_template))}
 
     def adapter(self, version: str) -> Path:
         """Where a version's adapter is, relative to the run folder."""
@@ -143,7 +171,7 @@ class TaskPlan:
         def train() -> None:
             train_task_adapter(
                 base=self._base(side),
-                examples=self.examples,
+                examples=self.examples(side),
                 output_dir=self.folder.path / self.adapter(version),
                 lora=self.lora,
                 training=self.training,
@@ -161,6 +189,7 @@ class TaskPlan:
                 "lora": dataclasses.asdict(self.lora) if start is None else None,
                 "training": dataclasses.asdict(self.training),
                 "seed": seed,
+                **self._template(side),
             },
             inputs=() if start is None else self._weights(start),
             outputs=self._adapter_outputs(version),
@@ -176,7 +205,7 @@ class TaskPlan:
                 new_adapter=self.folder.path / self.adapter("new"),
                 old_base=self._base("old"),
                 old_adapter=self.folder.path / self.adapter("old"),
-                examples=self.examples,
+                examples=self.examples("new"),
                 output_dir=self.folder.path / self.adapter(remedy.name),
                 mask=remedy.mask,
                 temperature=remedy.temperature,
@@ -199,6 +228,7 @@ class TaskPlan:
                 "remedy": dataclasses.asdict(remedy),
                 "training": dataclasses.asdict(self.training),
                 "seed": seed,
+                **self._template("new"),
             },
             inputs=(*self._weights("old"), *self._weights("new")),
             outputs=self._adapter_outputs(remedy.name),
@@ -210,15 +240,15 @@ class TaskPlan:
         batch_size = self.settings.batch_size or self.update.batch_size
 
         def predict_version() -> None:
-            from muscle_llm.models import load_adapted, load_base, load_tokenizer
+            from muscle_llm.models import load_adapted, load_base, load_tokenizer, merge_float32
             from muscle_llm.predict import predict
+            from muscle_llm.predict.own_templates import without_template
             from muscle_llm.predictions.store import write_predictions
 
             base, remote = self._base(side), self.update.trust_remote_code
             adapter = self.folder.path / self.adapter(version)
-            model = load_adapted(
-                load_base(base, dtype=self.training.dtype, trust_remote_code=remote), {version: adapter}
-            )
+            loaded = load_base(base, dtype=self.training.dtype, trust_remote_code=remote)
+            model = merge_float32(load_adapted(loaded, {version: adapter}))
             found = predict(
                 model,  # pyright: ignore[reportArgumentType]  (a peft model answers like its base)
                 load_tokenizer(base, trust_remote_code=remote),
@@ -229,6 +259,8 @@ class TaskPlan:
                 progress=self.progress,
                 extra={"adapter": adapter_hash(adapter), "base": _version(self.update, side).label or side},
             )
+            if self._own_templates():
+                found = without_template(found, self.task)
             write_predictions(found, self.folder.path / self.predictions(version))
 
         return Stage(
@@ -240,6 +272,8 @@ class TaskPlan:
                 "limit": self.settings.limit,
                 "batch_size": batch_size,
                 "dtype": self.training.dtype,
+                **self._template(side),
+                **self._own_templates(),
             },
             inputs=self._weights(version),
             outputs=(self.predictions(version),),
@@ -263,6 +297,36 @@ class TaskPlan:
             settings=lambda: {"roles": _roles(self.update), "versions": versions},
             inputs=tuple(self.predictions(v) for v in versions),
             outputs=(document, page),
+            action=write,
+        )
+
+    def _card_stage(self) -> Stage:
+        document = self.home / "comparison.json"
+        names = [remedy.name for remedy in self.update.remedies]
+        labels = {side: _version(self.update, side).label or f"{side} base" for side in ("old", "new")}
+        given = _version(self.update, "new").base
+
+        def write() -> None:
+            found = json.loads((self.folder.path / document).read_text(encoding="utf-8"))
+            for name in names:
+                folder = self.folder.path / self.adapter(name)
+                facts = read_facts(
+                    folder,
+                    name=name,
+                    base=given or labels["new"],
+                    base_label=labels["new"],
+                    old_label=labels["old"],
+                    task=self.settings.label,
+                    comparison=found,
+                )
+                write_card(folder, facts)
+
+        return Stage(
+            name=f"{self.settings.label}/cards",
+            title=f"{self.settings.label}: write the model cards",
+            settings=lambda: {**labels, "base": given},
+            inputs=(document, *(self.adapter(name) / RECORD for name in names)),
+            outputs=tuple(self.adapter(name) / CARD for name in names),
             action=write,
         )
 
