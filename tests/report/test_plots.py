@@ -9,7 +9,7 @@ import pytest
 from muscle_llm.errors import MissingExtraError
 from muscle_llm.report.plots import write_plots
 
-NAMES = {"quadrants", "remedies", "slices", "change-rouge1"}
+NAMES = {"quadrants", "remedies", "slices", "change-rouge1", "flow-muscle", "flow-no-mask"}
 
 
 @pytest.fixture(autouse=True)

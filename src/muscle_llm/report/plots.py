@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from muscle_llm.comparison import Comparison
 from muscle_llm.errors import MissingExtraError
 from muscle_llm.files import atomic_path
+from muscle_llm.report.flow_plot import draw_flow
 from muscle_llm.report.instances import distributions
 from muscle_llm.report.numbers import count, figure, is_number
 
@@ -45,8 +46,8 @@ def write_plots(comparison: Comparison, folder: str | os.PathLike[str]) -> list[
 
     Args:
         comparison: what to draw.
-        folder: where the files go: ``quadrants``, ``remedies``, ``slices`` and one ``change-SCORE``
-            per score, each as ``.svg`` and ``.png`` (200 dots per inch).
+        folder: where the files go: ``quadrants``, ``remedies``, ``slices``, a ``flow-REMEDY`` each and a
+            ``change-SCORE`` per score, each as ``.svg`` and ``.png`` (200 dots per inch).
 
     Returns:
         The files written.
@@ -84,6 +85,7 @@ def _pictures(comparison: Comparison, document: Mapping[str, Any]) -> dict[str, 
     pictures: dict[str, Drawing] = {}
     if is_number(document["counts"].get("both_right")):
         pictures["quadrants"] = ((4.6, 3.2), lambda f: _quadrants(f.subplots(), document))
+        pictures |= dict(_flows(document))
     if len(_points(document)) > 1:
         pictures["remedies"] = ((5.6, 3.6), lambda f: _remedies(f.subplots(), document))
     slices = [
@@ -93,9 +95,27 @@ def _pictures(comparison: Comparison, document: Mapping[str, Any]) -> dict[str, 
         height = 0.8 + 0.24 * min(len(slices), 60)
         pictures["slices"] = ((5.6, height), lambda f: _slices(f.subplots(), document, slices[:60]))
     for score, data in distributions(comparison).items():
-        safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in score)
-        pictures[f"change-{safe}"] = ((5.6, 2.6), lambda f, s=score, d=data: _change(f.subplots(), s, d))
+        pictures[f"change-{_file_name(score)}"] = (
+            (5.6, 2.6),
+            lambda f, s=score, d=data: _change(f.subplots(), s, d),
+        )
     return pictures
+
+
+def _flows(document: Mapping[str, Any]) -> Iterator[tuple[str, Drawing]]:
+    """One flow a remedy, where the counts of all four quadrants are known."""
+    for name, candidate in (document.get("candidates") or {}).items():
+        against, counts = candidate["against_new"], document["counts"]
+        if candidate["role"] == "remedy" and is_number(against.get("recovered")):
+            names = document["old"]["name"], document["new"]["name"], name
+            yield (
+                f"flow-{_file_name(name)}",
+                ((5.6, 3.2), lambda f, c=counts, a=against, n=names: draw_flow(f.subplots(), c, a, n)),
+            )
+
+
+def _file_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
 
 
 def _quadrants(axes: Axes, document: Mapping[str, Any]) -> None:
