@@ -34,6 +34,13 @@ Run the same command again to continue an interrupted run: what was answered is 
 @click.option("--out", required=True, type=_FILE, help="File to write (.parquet).")
 @click.option("--base", help="Base model: a folder, or a name on the hub.")
 @click.option("--adapter", type=_FILE, help="Folder of a LoRA adapter on the base.")
+@click.option(
+    "--engine",
+    type=click.Choice(["transformers", "vllm"]),
+    default="transformers",
+    show_default=True,
+    help="What runs --base; vllm needs its extra and a GPU, and is not yet tried on one.",
+)
 @click.option("--endpoint", help="Address of an OpenAI-compatible endpoint, instead of --base.")
 @click.option("--model", help="The endpoint's name of the model.")
 @click.option("--api", type=click.Choice(["chat", "completions"]), default="chat", show_default=True)
@@ -71,7 +78,7 @@ def command(spec: str, out: Path, repeats: int, temperature: float | None, seed:
     task = load_task(spec, data_dir=options["data_dir"], metric=options["metric"], filter=options["filter_"])
     name = options["name"] or out.stem
     log = out.with_name(f".{out.name}.answers")
-    ask = _from_endpoint if options["endpoint"] else _from_base
+    ask = _from_endpoint if options["endpoint"] else _FROM[options["engine"]]
     found = ask(task, name, log, sampling, options)
     write_predictions(found, out)
     log.unlink(missing_ok=True)
@@ -123,6 +130,40 @@ def _from_base(task: Task, name: str, log: Path, sampling: Sampling, options: di
         answers=log,
         extra=extra,
     )
+
+
+def _from_vllm(task: Task, name: str, log: Path, sampling: Sampling, options: dict[str, Any]) -> Predictions:
+    from muscle_llm.models import adapter_hash, base_fingerprint
+    from muscle_llm.predict import predict_with
+    from muscle_llm.predict.answers import AnswerLog
+    from muscle_llm.predict.vllm_engine import VllmEngine
+
+    base, adapter = options["base"], options["adapter"]
+    extra = {"base": Path(base).name, "base_hash": base_fingerprint(base) or ""}
+    extra |= {} if adapter is None else {"adapter": adapter_hash(adapter)}
+    draws = {"temperature": sampling.temperature, "seed": sampling.seed}
+    run = {"engine": "vllm", "task": task.hash, "name": name, "dtype": options["dtype"], **draws, **extra}
+    with closing(AnswerLog(log, run)) as answers:
+        engine = VllmEngine(
+            base,
+            adapter=adapter,
+            dtype=options["dtype"],
+            trust_remote_code=options["trust_remote_code"],
+            answers=answers,
+        )
+        return predict_with(
+            engine,
+            task,
+            model_name=name,
+            limit=options["limit"],
+            progress=not options["quiet"],
+            chat=options["chat"],
+            sampling=sampling,
+            extra=extra,
+        )
+
+
+_FROM = {"transformers": _from_base, "vllm": _from_vllm}
 
 
 def _from_endpoint(
