@@ -81,6 +81,16 @@ def test_every_figure_lies_in_its_interval_or_says_why_not(data, answers):
             pytest.fail(f"{name} has no interval")
 
 
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.integers(1, 30))
+@settings(max_examples=40, deadline=None)
+def test_the_relative_nfr_of_independent_errors_is_one(old_right, old_wrong, new_right, new_wrong):
+    cells = np.outer([old_wrong, old_right], [new_wrong, new_right])[..., None] * [1.0, 0.0]
+    values = flip_values(cells)
+    assert values["nfr_relative"] == pytest.approx(1)
+    assert values["btc"] == pytest.approx(values["accuracy_new"])
+    assert values["bec"] == pytest.approx(1 - values["accuracy_new"])
+
+
 def test_answers_unknown_is_undefined_and_not_zero():
     counts = joint_counts(np.array([True, False]), np.array([False, False]))
     metrics = flip_metrics(counts)

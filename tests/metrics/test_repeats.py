@@ -20,6 +20,7 @@ from muscle_llm.metrics.flips import flip_metrics, joint_counts
 from muscle_llm.metrics.repeats import (
     benjamini_hochberg,
     excess_over_repeats,
+    excess_per_instance,
     expected_cells,
     fisher_worse,
     noise_floor,
@@ -177,6 +178,50 @@ def test_the_noise_floor_is_unbiased():
     assert again.low < 0 < again.high
     assert noise_floor(np.ones(3), np.ones(3)).reason == "no instance has two answers of old"
     assert excess_over_repeats((np.ones(3), np.ones(3)), (np.ones(3), np.ones(3))).reason is not None
+
+
+@given(answers)
+@settings(max_examples=60, deadline=None)
+def test_the_noise_floor_is_the_mean_over_pairs_of_different_answers(data):
+    """K/(K-1) times p(1-p) is the share of ordered pairs of two answers of which only the first is right."""
+    instance, right, valid, _ = _arrays(data)
+    old, new = (share_right(r, v, instance, len(data)) for r, v in zip(right, valid, strict=True))
+    pairs = [
+        np.mean([a == 0 and b != 0 for (a, _), (b, _) in itertools.permutations(rows, 2)])
+        for rows in data
+        if len(rows) > 1
+    ]
+    floor, excess = noise_floor(*old), excess_over_repeats(old, new)
+    if not pairs:
+        assert floor.reason is not None
+        assert excess.reason is not None
+        return
+    assert floor.value == pytest.approx(np.mean(pairs), abs=1e-12)
+    several = [rows for rows in data if len(rows) > 1]
+    instance, right, valid, codes = _arrays(several)
+    nfr = averaged_flip_metrics(
+        expected_cells(instance, len(several), right, valid, codes), answers_known=True
+    )
+    assert excess.value == pytest.approx(nfr["nfr"].value - floor.value, abs=1e-12)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_the_interval_of_differences_holds_their_mean(data):
+    e = difference_estimate(np.array(data))
+    assert e.low - 1e-9 <= e.value <= e.high + 1e-9
+
+
+def test_the_excess_of_a_large_fall_lies_in_the_middle_of_its_interval():
+    # Shares between 0 and 1: their mean square is below their mean, as of no counts of -1, 0 and 1.
+    rng = np.random.default_rng(2)
+    tries = np.full(4000, 5.0)
+    old, new = rng.binomial(5, 0.9, 4000).astype(float), rng.binomial(5, 0.4, 4000).astype(float)
+    e = excess_over_repeats((old, tries), (new, tries))
+    values = excess_per_instance((old, tries), (new, tries))
+    half = 1.96 * values.std() / np.sqrt(4000)
+    assert (e.low, e.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=2e-4)
+    assert e.low < 0.9 * 0.6 - 0.9 * 0.1 < e.high
 
 
 def test_fisher_equals_scipy():

@@ -109,6 +109,29 @@ def test_paired_interval_nears_the_standard_error_for_many_instances():
     assert np.allclose(paired_difference(b, c, n), ((b - c) / n - half, (b - c) / n + half), atol=2e-6)
 
 
+def test_paired_interval_equals_the_published_one():
+    # Airway hyper-responsiveness of 21 children, 1 against 7 discordant: Tango's interval in Fagerland,
+    # Lydersen and Laake (2014), Recommended tests and confidence intervals for paired binomial proportions.
+    low, high = paired_difference(1, 7, 21)
+    assert (round(float(low), 3), round(float(high), 3)) == (-0.517, -0.026)
+
+
+@given(st.lists(st.integers(-1, 1), min_size=1, max_size=80))
+@settings(max_examples=60, deadline=None)
+def test_the_paired_standard_error_is_that_of_the_differences(data):
+    d = np.array(data, float)
+    error = difference_standard_error((d > 0).mean(), (d < 0).mean(), d.size)
+    assert error == pytest.approx(d.std() / np.sqrt(d.size), abs=1e-12)
+
+
+@given(st.integers(0, 400), st.integers(0, 400))
+@settings(max_examples=40, deadline=None)
+def test_mcnemar_is_the_same_summed_and_by_the_beta_function(negative, positive):
+    alone = float(mcnemar(negative, positive))
+    beside_many = float(mcnemar([negative, 50_000], [positive, 50_000])[0])
+    assert alone == pytest.approx(beside_many, rel=1e-9, abs=1e-300)
+
+
 def test_no_discordant_instance_still_leaves_uncertainty():
     low, high = paired_difference(0, 0, 100)
     assert -0.06 < low < -0.02

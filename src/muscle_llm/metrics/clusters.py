@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.uncertainty import paired_difference, wilson
@@ -19,8 +19,10 @@ from muscle_llm.metrics.uncertainty import paired_difference, wilson
 __all__ = [
     "cluster_bootstrap",
     "cluster_standard_error",
+    "difference_bounds",
     "difference_estimate",
     "mean_estimate",
+    "rate_bounds",
     "rate_estimate",
     "smooth_estimate",
     "worse_p",
@@ -62,10 +64,10 @@ def cluster_standard_error(values: Floats, clusters: Codes | None = None) -> tup
     return math.sqrt(count / (count - 1) * float(deviations @ deviations)) / values.size, count
 
 
-def _quantile(confidence: float, clusters: int) -> float:
+def _quantile(confidence: float, clusters: ArrayLike) -> Floats:
     from scipy.special import stdtrit
 
-    return float(stdtrit(clusters - 1, 0.5 + confidence / 2))
+    return stdtrit(np.asarray(clusters) - 1, 0.5 + confidence / 2)
 
 
 def mean_estimate(values: Floats, clusters: Codes | None = None, confidence: float = 0.95) -> Estimate:
@@ -82,7 +84,7 @@ def mean_estimate(values: Floats, clusters: Codes | None = None, confidence: flo
     mean = float(values.mean())
     if count < 2:
         return Estimate(mean)
-    half = _quantile(confidence, count) * error
+    half = float(_quantile(confidence, count)) * error
     return Estimate(mean, mean - half, mean + half)
 
 
@@ -111,9 +113,29 @@ def rate_estimate(values: Floats, clusters: Codes | None = None, confidence: flo
     mean = float(values.mean())
     if count < 2:
         return Estimate(mean)
-    n = mean * (1 - mean) / error**2 if error > 0 else float(count)
-    low, high = wilson(mean * n, n, quantile=_quantile(confidence, count))
+    low, high = rate_bounds(mean, error, count, confidence)
     return Estimate(mean, float(low), float(high))
+
+
+def rate_bounds(
+    mean: ArrayLike, error: ArrayLike, clusters: ArrayLike, confidence: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Return the bounds of `rate_estimate` from mean, standard error and number of clusters, elementwise.
+
+    Example:
+        >>> low, high = rate_bounds(0.2, 0.04, 100)
+        >>> round(float(low), 3), round(float(high), 3)
+        (0.133, 0.29)
+    """
+    mean, error = np.asarray(mean, float), np.asarray(error, float)
+    n = _effective(mean * (1 - mean), error, clusters)
+    return wilson(mean * n, n, quantile=_quantile(confidence, clusters))
+
+
+def _effective(variance: Floats, error: Floats, clusters: ArrayLike) -> Floats:
+    """Return how many independent instances of this variance have this standard error."""
+    varies = error > 0
+    return np.where(varies, variance / np.where(varies, error, 1.0) ** 2, np.asarray(clusters, float))
 
 
 def difference_estimate(values: Floats, clusters: Codes | None = None, confidence: float = 0.95) -> Estimate:
@@ -137,11 +159,28 @@ def difference_estimate(values: Floats, clusters: Codes | None = None, confidenc
     mean, square = float(values.mean()), float(values @ values) / values.size
     if count < 2:
         return Estimate(mean)
-    spread = max(square - mean**2, 0.0)
-    n = spread / error**2 if error > 0 else float(count)
-    up, down = (square + mean) / 2 * n, (square - mean) / 2 * n
-    low, high = paired_difference(up, max(down, 0.0), n, quantile=_quantile(confidence, count))
+    low, high = difference_bounds(mean, square, error, count, confidence)
     return Estimate(mean, float(low), float(high))
+
+
+def difference_bounds(
+    mean: ArrayLike, square: ArrayLike, error: ArrayLike, clusters: ArrayLike, confidence: float = 0.95
+) -> tuple[Floats, Floats]:
+    """Return the bounds of `difference_estimate`, elementwise, from the mean, the mean square, the standard
+    error and the number of clusters.
+
+    Example:
+        >>> low, high = difference_bounds(0.1, 0.3, 0.05, 120)
+        >>> round(float(low), 3), round(float(high), 3)
+        (-0.001, 0.201)
+    """
+    mean = np.asarray(mean, float)
+    # Differences between 0 and 1 (shares of repeats) can have a mean square below their mean, which no mixture
+    # of -1, 0 and 1 has; the nearest one has nothing on the other side.
+    square = np.maximum(np.asarray(square, float), np.abs(mean))
+    n = _effective(square - mean**2, np.asarray(error, float), clusters)
+    up, down = (square + mean) / 2 * n, (square - mean) / 2 * n
+    return paired_difference(up, down, n, quantile=_quantile(confidence, clusters))
 
 
 def smooth_estimate(
@@ -192,7 +231,7 @@ def smooth_estimate(
         slope = (float(statistic(ends[0])) - float(statistic(ends[1]))) / (2 * step)
         influence += slope * (column - mean)
     error, _ = cluster_standard_error(influence, clusters)
-    half = _quantile(confidence, count) * error
+    half = float(_quantile(confidence, count)) * error
     return Estimate(value, value - half, value + half)
 
 

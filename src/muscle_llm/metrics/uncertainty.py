@@ -110,7 +110,7 @@ def paired_difference(
     n: ArrayLike,
     confidence: float = 0.95,
     *,
-    quantile: float | None = None,
+    quantile: ArrayLike | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the score interval of the difference of two rates measured on the same instances.
 
@@ -138,7 +138,7 @@ def paired_difference(
         paired-sample design.
     """
     b, c, n = (np.asarray(v, float) for v in np.broadcast_arrays(up, down, n))
-    z = z_value(confidence) if quantile is None else quantile
+    z = np.asarray(z_value(confidence) if quantile is None else quantile, float)
     with np.errstate(divide="ignore", invalid="ignore"):
         center = (b - c) / n
     low = _score_root(b, c, n, -z, np.full_like(center, -1.0), center)
@@ -147,7 +147,7 @@ def paired_difference(
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
-def _score_root(b: Floats, c: Floats, n: Floats, z: float, low: Floats, high: Floats) -> Floats:
+def _score_root(b: Floats, c: Floats, n: Floats, z: Floats, low: Floats, high: Floats) -> Floats:
     """Return by bisection the difference at which the score statistic equals -z (it falls with the
     difference)."""
     for _ in range(60):
