@@ -275,3 +275,19 @@ def test_any_json_value_becomes_text_the_same_way_alone_and_among_others(answers
     together = read_predictions(rows).table["answer"].to_pylist()
     alone = [read_predictions([row]).table["answer"].to_pylist()[0] for row in rows]
     assert together == alone
+
+
+def test_a_name_with_half_a_surrogate_pair_is_escaped(tmp_path):
+    path = tmp_path / "log.json"
+    path.write_text('[{"id": 1, "score_f\\ud8001": 0.5, "slice_\\udfff": "a", "correct": true}]')
+    predictions = read_predictions(path)
+    assert predictions.score_names == ("f\\ud8001",)
+    assert predictions.slice_names == ("\\udfff",)
+
+
+def test_a_parquet_file_whose_column_names_are_no_text_is_refused(tmp_path):
+    path = tmp_path / "log.parquet"
+    pq.write_table(pa.table({"id": ["a"], "correctness": [True]}), path)
+    path.write_bytes(path.read_bytes().replace(b"correctness", b"correctn\xff\xfes"))
+    with pytest.raises(InputError, match=r"log\.parquet"):
+        read_predictions(path)

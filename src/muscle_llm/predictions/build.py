@@ -77,9 +77,9 @@ def _typed(raw: RawRows, batch: Batch, roles: Mapping[str, str], extract: Mappin
         base, _, name = role.partition(".")
         array = _special(path, batch) if path in (ROW, NTH) else batch.columns[path]
         if base == "score":
-            nested["scores"][name] = convert.to_float(array, f"{path!r}", where)
+            nested["scores"][convert.value_text(name) or ""] = convert.to_float(array, f"{path!r}", where)
         elif base == "slice":
-            nested["slices"][name] = convert.to_text(array)
+            nested["slices"][convert.value_text(name) or ""] = convert.to_text(array)
         else:
             columns[_COLUMN.get(base, base)] = _column(base, array, path, where, extract)
     missing = pc.index(pc.is_null(columns["id"]), pa.scalar(True)).as_py()

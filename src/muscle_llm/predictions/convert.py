@@ -13,7 +13,16 @@ import pyarrow as pa
 from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions.arrow import pc
 
-__all__ = ["to_arrow", "to_bool", "to_float", "to_float_list", "to_int", "to_text", "to_text_list"]
+__all__ = [
+    "to_arrow",
+    "to_bool",
+    "to_float",
+    "to_float_list",
+    "to_int",
+    "to_text",
+    "to_text_list",
+    "value_text",
+]
 
 Where = Callable[[int], str]
 

@@ -45,7 +45,7 @@ def read_store(path: str | os.PathLike[str]) -> Predictions:
         raise InputError(f"{path}: there is no such file.")
     try:
         table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({_short(error)}).") from error
     metadata = (table.schema.metadata or {}).get(METADATA_KEY)
     if metadata is None:

@@ -61,7 +61,7 @@ def _detect(source: Source) -> bool:
         return False
     try:
         names = set(pq.read_schema(source.path).names)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):  # the last: of a column's name
         return False
     return any(layout <= names for layout in (*_LAYOUTS, _FLAT))
 

@@ -20,7 +20,7 @@ def _detect(source: Source) -> bool:
         return False
     try:
         return METADATA_KEY in (pq.read_schema(source.path).metadata or {})
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):  # the last: of a column's name
         return False
 
 

@@ -109,13 +109,13 @@ def _parquet(source: Source) -> RawRows:
         else:
             with source.open() as stream:
                 file = pq.ParquetFile(pa.BufferReader(stream.read()))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source.label}: not a readable Parquet file ({_line(error)}).") from error
 
     def read(names: list[str]) -> Iterator[pa.RecordBatch]:
         try:
             yield from file.iter_batches(batch_size=1 << 18, columns=names)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise InputError(f"{source.label}: the Parquet data are broken ({_line(error)}).") from error
 
     return ArrowRows(file.schema_arrow, read, source.label)
