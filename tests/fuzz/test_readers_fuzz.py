@@ -1,7 +1,7 @@
 """Damaged logs give a result or one sentence; never a traceback, never another number in an untouched row.
 
 The default is short; ``MUSCLE_LLM_FUZZ=20000`` reads as many inputs, and
-``python -m studies.fuzz_readers`` prints a table of what came of them.
+``python studies/fuzz_readers.py`` prints a table of what came of them.
 """
 
 from __future__ import annotations
