@@ -105,7 +105,10 @@ class JsonRows:
         while chunk := list(itertools.islice(rows, BATCH)):
             columns: dict[str, pa.Array] = {}
             for path in paths:
-                values = [look_up(row, path, missing) for row in chunk]
+                if "." in path:
+                    values = [look_up(row, path, missing) for row in chunk]
+                else:
+                    values = [row.get(path, missing) for row in chunk]
                 if any(v is missing for v in values):
                     seen[path] = seen[path] or any(v is not missing for v in values)
                     values = [None if v is missing else v for v in values]

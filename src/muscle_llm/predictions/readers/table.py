@@ -176,13 +176,14 @@ def json_lines(source: Source, numbers: list[int] | None = None) -> Iterator[dic
     Raises:
         InputError: a line is no JSON object; it names the line.
     """
+    label = source.label
     with source.open() as stream:
         for number, line in enumerate(_lines(stream), 1):
             if not line.strip():
                 continue
-            row = _parse(line, f"{source.label}, line {number}")
+            row = _parse(line, label, number)
             if not isinstance(row, dict):
-                raise InputError(f"{source.label}, line {number}: is {_kind(row)}, not an object {{...}}.")
+                raise InputError(f"{label}, line {number}: is {_kind(row)}, not an object {{...}}.")
             if numbers is not None:
                 numbers.append(number)
             yield row
@@ -195,17 +196,19 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes]:
         first = False
 
 
-def _parse(data: bytes, place: str) -> Any:
+def _parse(data: bytes, label: str, line: int) -> Any:
     try:
         return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{place}: the text is not UTF-8 (byte {error.start + 1}); save the file as UTF-8."
+            f"{label}, line {line}: the text is not UTF-8 (byte {error.start + 1}); save the file as UTF-8."
         ) from error
     except json.JSONDecodeError as error:
-        raise InputError(f"{place}: broken JSON at character {error.colno}: {error.msg}.") from error
+        raise InputError(
+            f"{label}, line {line}: broken JSON at character {error.colno}: {error.msg}."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: JSON that cannot be read ({_line(error)}).") from error
+        raise InputError(f"{label}, line {line}: JSON that cannot be read ({_line(error)}).") from error
 
 
 def _kind(value: Any) -> str:
