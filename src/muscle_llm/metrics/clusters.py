@@ -175,8 +175,8 @@ def difference_bounds(
         (-0.001, 0.201)
     """
     mean = np.asarray(mean, float)
-    # Differences between 0 and 1 (shares of repeats) can have a mean square below their mean, which no mixture
-    # of -1, 0 and 1 has; the nearest one has nothing on the other side.
+    # Differences between 0 and 1 (shares of repeats) can have a mean square below their mean; no mixture
+    # of -1, 0 and 1 has that, and the nearest one has nothing on the other side.
     square = np.maximum(np.asarray(square, float), np.abs(mean))
     n = _effective(square - mean**2, np.asarray(error, float), clusters)
     up, down = (square + mean) / 2 * n, (square - mean) / 2 * n

@@ -58,7 +58,9 @@ DEFINITIONS: dict[str, Definition] = {
         "ratio",
         "lower",
     ),
-    "mcnemar_p": Definition("McNemar p, new worse", "exact one-sided p-value of: new is worse than old", "p-value"),
+    "mcnemar_p": Definition(
+        "McNemar p, new worse", "exact one-sided p-value of: new is worse than old", "p-value"
+    ),
     "both_right": Definition("both right", "share both versions get right"),
     "both_right_same": Definition("both right, same", "share both get right with the same answer"),
     "both_right_changed": Definition("both right, changed", "share both get right with different answers"),
