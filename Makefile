@@ -30,7 +30,7 @@ test: lint unit browser wheel ## Everything CI checks
 lint: $(READY) ## Style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --threads 2
 	$(BIN)/lint-imports
 
 format: $(READY) ## Format the code
