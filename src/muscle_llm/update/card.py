@@ -161,8 +161,8 @@ def _introduction(facts: CardFacts) -> str:
 # {name}: compatibility adapter for {base}
 
 A LoRA adapter of **{base}** for the task **{task}**. It was trained to break less of what users of
-**{old}** rely on than a task adapter trained without regard to it: where it was wrong it followed the old
-task model, elsewhere the new one (as its mask says, below). Method: MUSCLE,
+**{old}** rely on than a task adapter trained without regard to it: the old and the new task model both taught
+it, and its mask, below, says which of them each token followed. Method: MUSCLE,
 [arXiv 2407.09435](https://arxiv.org/abs/2407.09435). At inference it is an ordinary LoRA adapter; the old
 model is not needed.
 
