@@ -171,7 +171,7 @@ GOOD = '{"id": 1, "correct": true}\n'
         ("a.jsonl", "id".encode("utf-16"), "UTF-16"),
         ("a.bin", bytes(range(256)) * 20, "unknown content"),
         ("a.gz", b"plain text", "named .gz but does not hold gzip data"),
-        ("a.jsonl.gz", gzip.compress(GOOD.encode() * 1000)[:60], "gzip data are broken or cut off"),
+        ("a.jsonl.gz", gzip.compress(GOOD.encode() * 1000, mtime=0)[:60], "gzip data are broken or cut off"),
         ("a.zip", b"PK\x03\x04 not a zip at all", "zip archive"),
         ("a.parquet", b"PAR1 and nothing", "not a readable Parquet file"),
         (
