@@ -38,7 +38,7 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 unit: $(READY) ## Tests and doctests
-	$(BIN)/pytest -n 2 --ignore=tests/browser $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser $(ARGS)
 
 browser: $(READY) ## Tests of the page in Chromium
 	$(BIN)/pytest -q -rs tests/browser $(ARGS)

@@ -89,7 +89,7 @@ def test_vllm_is_left_out_for_dora():
     assert "LoRARequest" not in model_card(facts(adapter_config={"r": 8, "use_dora": True}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.one_of(
