@@ -56,10 +56,10 @@ bases: $(READY) ## Pretrain the demo's two bases anew (about 20 minutes)
 	$(BIN)/python scripts/make_bases.py
 
 lock: ## Lock the dependencies anew (needs uv)
-	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-annotate --no-header -o requirements/light.txt
-	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-emit-find-links --no-annotate --no-header --extra train --group dev -c requirements/torch.txt \
+	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header -o requirements/light.txt
+	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
+	  --no-annotate --no-header --extra train --group dev -c requirements/torch.txt \
 	  --no-emit-package torch -o requirements/all.txt
 
 clean: ## Remove everything that can be made again

@@ -121,10 +121,9 @@ def train_compat_adapter(
     train_rows, eval_rows = prepare_rows(examples, tokenizer, cast("Any", student).config, training, seed)
     if teachers != "plain":
         check_head(student, collate(train_rows[:1])["input_ids"].to(student.device))
-    if validation_nfr and not eval_rows:
-        raise ConfigError("The validation NFR needs a validation part: set validation_share above 0.")
-    if selection == "nfr" and not eval_rows:
-        raise ConfigError("The selection 'nfr' needs a validation part: set validation_share above 0.")
+    measured = validation_nfr or selection == "nfr"
+    if measured and not eval_rows:
+        raise ConfigError("Negative flips are counted on a validation part: set validation_share above 0.")
 
     @functools.cache
     def old_live() -> LiveTeacher:
@@ -141,7 +140,7 @@ def train_compat_adapter(
         fill=fill_cache,
     )
     old_right = None
-    if selection == "nfr" or validation_nfr:
+    if measured:
         identity = teacher_identity(old_base, old_adapter, training.dtype)
         old_right = _known_right(cache.folder, identity, eval_rows, tokenizer, old_live, teachers == "plain")
     old, new = _teachers(
