@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 
 from muscle_llm.config import load_update
 from muscle_llm.errors import ConfigError
-from muscle_llm.update.settings import RECIPES
+from muscle_llm.update.remedies import RECIPES
 
 pytestmark = pytest.mark.train
 

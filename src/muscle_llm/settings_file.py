@@ -89,13 +89,14 @@ def read_yaml(path: Path, *, as_written: bool = False) -> Document:
     return dataclasses.replace(document, value=_expand(document, value, ()))
 
 
-def to_settings(document: Document, kind: type[T], value: Any = None) -> T:
+def to_settings(document: Document, kind: type[T], value: Any = None, place: Location = ()) -> T:
     """Build a frozen dataclass from a document; every key must be one of its fields.
 
     Args:
         document: where the values come from; used for line numbers.
         kind: the dataclass, which may hold others, lists of others, and mappings from names to others.
         value: the content to use in place of the document's own, of the same shape.
+        place: where in the document ``value`` stands.
 
     Raises:
         ConfigError: a key is unknown (with the nearest known name), missing, or of the wrong type.
@@ -103,7 +104,7 @@ def to_settings(document: Document, kind: type[T], value: Any = None) -> T:
     content = document.value if value is None else value
     if not isinstance(content, Mapping):
         raise ConfigError(f"{document.path} must hold 'key: value' lines, not {_kind(content)}.")
-    _refuse_unknown_keys(document, kind, content, ())
+    _refuse_unknown_keys(document, kind, content, place)
     try:
         return pydantic.TypeAdapter(kind).validate_python(dict(content))
     except pydantic.ValidationError as error:
@@ -111,14 +112,14 @@ def to_settings(document: Document, kind: type[T], value: Any = None) -> T:
         missing = first["type"] == "missing"
         location = _within(content, first["loc"][:-1] if missing else first["loc"])
         if missing:
-            location = (*location, first["loc"][-1])
+            location = (*place, *location, first["loc"][-1])
             where = document.where(location)
             name = ".".join(str(p) for p in location)
             raise ConfigError(f"{where}: '{name}' is missing. Add it.") from error
         message = first["msg"].removeprefix("Value error, ")
         if first["type"] in ("dataclass_type", "mapping_type", "dict_type"):
             message = "needs 'key: value' lines below it"
-        raise document.error(location, message) from error
+        raise document.error((*place, *location), message) from error
 
 
 def _refuse_unknown_keys(document: Document, kind: Any, value: Any, location: Location) -> None:

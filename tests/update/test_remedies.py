@@ -7,13 +7,13 @@ import pytest
 pytest.importorskip("torch")
 
 from muscle_llm.errors import ConfigError
-from muscle_llm.update.settings import Remedy
+from muscle_llm.update.remedies import Distillation
 
 pytestmark = pytest.mark.train
 
 
 def test_the_default_is_the_published_method():
-    found = Remedy()
+    found = Distillation()
     assert (found.mask, found.divergence, found.temperature) == ("student_wrong", "forward_kl", 2.0)
     assert (found.ce_weight, found.temperature_squared, found.selection) == (0.0, False, "cross_entropy")
 
@@ -31,6 +31,6 @@ def test_the_default_is_the_published_method():
 )
 def test_mistakes_are_named(settings, message):
     with pytest.raises(ConfigError) as error:
-        Remedy(name="a", **settings)
+        Distillation(name="a", **settings)
     assert message in str(error.value)
     assert "remedy 'a'" in str(error.value)

@@ -9,7 +9,8 @@ from typing import Literal
 from muscle_llm.demo.tasks import BASES, DEMO, TASK_NAMES, DemoSettings, task_config
 from muscle_llm.demo.world import TaskSizes, write_world
 from muscle_llm.train.settings import LoraSettings, TrainSettings
-from muscle_llm.update.settings import RECIPES, TaskSettings, UpdateSettings, Version
+from muscle_llm.update.remedies import RECIPES
+from muscle_llm.update.settings import TaskSettings, UpdateSettings, Version
 from muscle_llm.update.stages import Stage
 
 __all__ = ["DemoSize", "demo_settings", "demo_update", "world_stage"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from muscle_llm.predict.answers import AnswerLog
 
-__all__ = ["Engine", "Sampling", "predict", "predict_with"]
+__all__ = ["Engine", "Sampling", "predict", "predict_with", "progress_bar"]
 
 # The harness's own default, so that our few-shot examples are those of its command line.
 _SEED = 1234
@@ -156,7 +156,7 @@ def predict_with(
         )
     columns: dict[str, list[Any]] = {}
     total = _requests(task, limit) * sampling.repeats
-    with _progress(f"{model_name} on {task.name}", total, progress) as engine.on_answer:
+    with progress_bar(f"{model_name} on {task.name}", total, progress) as engine.on_answer:
         for repeat in range(sampling.repeats):
             engine.draw = repeat
             with _sampled(task, sampling, sampling.seed + repeat):
@@ -260,7 +260,7 @@ def _requests(task: Task, limit: int | None) -> int:
 
 
 @contextlib.contextmanager
-def _progress(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
+def progress_bar(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
     """Show a bar on standard error; give what is to be called once per answer."""
     if not show:
         yield lambda: None

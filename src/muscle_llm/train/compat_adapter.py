@@ -25,7 +25,7 @@ from muscle_llm.tasks.example import Example
 from muscle_llm.train.compat_trainer import CompatConfig, CompatTrainer
 from muscle_llm.train.data import TokenRow, collate, data_hash
 from muscle_llm.train.pairs import COMPAT, NEW, check_same_tokenizer, load_student, load_task_model
-from muscle_llm.train.run import describe, prepare_rows, run_training
+from muscle_llm.train.run import describe, prepare_rows, replayed_rows, run_training
 from muscle_llm.train.selection import check_selection, rows_right
 from muscle_llm.train.settings import LossSettings, TrainResult, TrainSettings
 from muscle_llm.train.teaching import (
@@ -47,6 +47,7 @@ def train_compat_adapter(
     old_base: str | Path,
     old_adapter: str | Path,
     examples: Sequence[Example],
+    replay: Sequence[Example] = (),
     output_dir: str | Path,
     mask: str = "student_wrong",
     temperature: float = 2.0,
@@ -75,6 +76,8 @@ def train_compat_adapter(
         old_base: folder or hub name of the old base; it must have the same tokenizer.
         old_adapter: the task adapter on it.
         examples: the task's training text, the same that the task adapters learned from.
+        replay: further prompts with the old task model's answers, learned from in the same number of steps;
+            none of them is held out.
         output_dir: the adapter, ``training.json`` and, until it is done, ``checkpoints/`` go here.
         mask: which teacher a token follows, a name in :data:`muscle_llm.distill.masks.MASKS`.
         temperature: T > 0, of both divergences.
@@ -118,7 +121,12 @@ def train_compat_adapter(
     check_same_tokenizer(load_tokenizer(old_base), tokenizer, str(old_base), str(new_base))
     set_seed(seed)
     student = load_student(new_base, new_adapter, training.dtype)
-    train_rows, eval_rows = prepare_rows(examples, tokenizer, cast("Any", student).config, training, seed)
+    config = cast("Any", student).config
+    train_rows, eval_rows = prepare_rows(examples, tokenizer, config, training, seed)
+    steps = update_steps(training, len(train_rows))
+    if replay:
+        training = replace(training, max_steps=steps)
+        train_rows += replayed_rows(replay, tokenizer, config, training, first=len(examples))
     if teachers != "plain":
         check_head(student, collate(train_rows[:1])["input_ids"].to(student.device))
     measured = validation_nfr or selection == "nfr"
@@ -162,7 +170,7 @@ def train_compat_adapter(
         training,
         output_dir=folder / "checkpoints",
         seed=seed,
-        steps=update_steps(training, len(train_rows)),
+        steps=steps,
         validated=bool(eval_rows),
     )
     trainer = CompatTrainer(
@@ -201,6 +209,7 @@ def train_compat_adapter(
             "teachers": teachers if teachers != "top_k" else f"top_k:{top_k}",
             "instance_weights": instance_weights if instance_weights is None else dict(instance_weights),
             "training": asdict(training),
+            "replay": len(replay),
         },
         title=f"compat ({mask})",
         progress=progress,

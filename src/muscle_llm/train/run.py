@@ -24,7 +24,7 @@ from muscle_llm.train.progress import ProgressBar
 from muscle_llm.train.settings import TrainResult, TrainSettings
 from muscle_llm.train.trainer import AdapterTrainer
 
-__all__ = ["prepare_rows", "run_training"]
+__all__ = ["prepare_rows", "replayed_rows", "run_training"]
 
 _CHECKPOINTS = "checkpoints"
 _RUN_KEY = "run.json"
@@ -46,15 +46,37 @@ def prepare_rows(
         training: the settings.
         seed: of the split.
     """
+    rows = _rows(examples, tokenizer, config, training)
+    return split_examples(rows, training.validation_share, seed)
+
+
+def replayed_rows(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    config: PreTrainedConfig,
+    training: TrainSettings,
+    *,
+    first: int,
+) -> list[TokenRow]:
+    """Tokenize further examples that are all trained on; their indices count from ``first``."""
+    rows = _rows(examples, tokenizer, config, training)
+    return [dataclasses.replace(row, index=first + row.index) for row in rows]
+
+
+def _rows(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    config: PreTrainedConfig,
+    training: TrainSettings,
+) -> list[TokenRow]:
     longest = getattr(config.get_text_config(), "max_position_embeddings", None) or training.max_length
-    rows = tokenize(
+    return tokenize(
         examples,
         tokenizer,
         max_length=min(training.max_length, longest),
         train_on=training.train_on,
         append_eos=training.append_eos,
     )
-    return split_examples(rows, training.validation_share, seed)
 
 
 def run_training(

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from muscle_llm.errors import ConfigError
-from muscle_llm.train.selection import check_selection
-from muscle_llm.train.settings import LoraSettings, LossSettings, TrainSettings
+from muscle_llm.errors import ConfigError, did_you_mean
+from muscle_llm.train.settings import LoraSettings, TrainSettings
+from muscle_llm.update.remedies import RECIPES, Remedy
+from muscle_llm.update.remedies.base import check_name
 
-__all__ = ["CONTROLS", "RECIPES", "Pretraining", "Remedy", "TaskSettings", "UpdateSettings", "Version"]
+__all__ = ["CONTROLS", "Pretraining", "TaskSettings", "UpdateSettings", "Version"]
 
 # Always part of an update. Their names cannot be a remedy's.
 CONTROLS = {
     "old_rerun": "the old base trained again with another seed: flips without an update",
     "continued": "plain fine-tuning of the new adapter for as many steps as a remedy takes",
 }
-_RESERVED = {*CONTROLS, "old", "new"}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -77,48 +75,6 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Remedy:
-    """One way to make the new task model compatible, as a distillation from both versions.
-
-    Args:
-        name: how it is called in tables and file names.
-        mask: which teacher a token follows, a name of `muscle_llm.distill.masks`.
-        temperature: T, which both sides' logits are divided by.
-        ce_weight: share of the cross-entropy in the loss (the paper's 1 - lambda, eq. 5), 0 to 1.
-        divergence: from teacher to student, a name of `muscle_llm.distill.divergences`.
-        temperature_squared: multiply the divergences by T^2 (the paper does not).
-        selection: how the epoch is chosen: ``cross_entropy`` (the paper's) or ``nfr``, the fewest negative
-            flips on the validation part.
-        accuracy_loss: with ``nfr``: how much lower than the new task model's the accuracy there may be.
-
-    Source: paper, eq. 1 and 5; the defaults are the published MUSCLE.
-    """
-
-    name: str = "muscle"
-    mask: str = "student_wrong"
-    temperature: float = 2.0
-    ce_weight: float = 0.0
-    divergence: str = "forward_kl"
-    temperature_squared: bool = False
-    selection: str = "cross_entropy"
-    accuracy_loss: float = 0.0
-
-    def __post_init__(self) -> None:
-        _check_name("remedy", self.name)
-        if self.name in _RESERVED:
-            raise ConfigError(
-                f"a remedy cannot be named '{self.name}': that is part of every update. Choose another name."
-            )
-        try:
-            LossSettings(
-                self.mask, self.temperature, self.ce_weight, self.divergence, self.temperature_squared
-            )
-            check_selection(self.selection, self.accuracy_loss)
-        except ConfigError as error:
-            raise ConfigError(f"remedy '{self.name}': {error}") from error
-
-
-@dataclass(frozen=True)
 class TaskSettings:
     """One task of the update.
 
@@ -130,6 +86,7 @@ class TaskSettings:
         filter: the harness's answer filter to read it from.
         old_adapter: folder of the adapter users have; by default one is trained.
         new_adapter: folder of a task adapter on the new base; by default one is trained.
+        prompts: JSONL file of unlabelled prompts, such as production traffic, for remedies with ``replay``.
         lora: shape of the adapters; by default that of the update.
         training: how adapters are trained; by default that of the update.
         batch_size: instances in one forward pass when predicting; by default that of the update.
@@ -143,13 +100,14 @@ class TaskSettings:
     filter: str | None = None
     old_adapter: str | None = None
     new_adapter: str | None = None
+    prompts: str | None = None
     lora: LoraSettings | None = None
     training: TrainSettings | None = None
     batch_size: int | None = None
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        _check_name("task", self.label)
+        check_name("task", self.label)
         if self.batch_size is not None and self.batch_size < 1:
             raise ConfigError(f"task '{self.label}': batch_size must be 1 or more, not {self.batch_size}.")
         if self.limit is not None and self.limit < 1:
@@ -179,7 +137,8 @@ class UpdateSettings:
         trust_remote_code: run code that comes with a base model.
 
     Raises:
-        ConfigError: there is no task, or two tasks or two remedies share a name.
+        ConfigError: there is no task, two tasks or two remedies share a name, or a remedy lacks what
+            it needs.
     """
 
     old: Version
@@ -202,20 +161,28 @@ class UpdateSettings:
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
                 raise ConfigError(f"two entries are named {what} '{twice[0]}'; give one another 'name'.")
+        known = {"old", "new", *CONTROLS}
+        for remedy in self.remedies:
+            for version in remedy.needs():
+                if version not in known:
+                    raise ConfigError(
+                        f"remedy '{remedy.name}' needs '{version}', which does not come before it. "
+                        f"{did_you_mean(version, known)}"
+                    )
+            known.add(remedy.name)
+            for task in self.tasks_of(remedy):
+                remedy.check_task(task)
 
+    def tasks_of(self, remedy: Remedy) -> tuple[TaskSettings, ...]:
+        """Return the tasks a remedy is for."""
+        labels = [task.label for task in self.tasks]
+        for name in remedy.tasks:
+            if name not in labels:
+                raise ConfigError(
+                    f"remedy '{remedy.name}': no task is called '{name}'. {did_you_mean(name, labels)}"
+                )
+        return tuple(task for task in self.tasks if not remedy.tasks or task.label in remedy.tasks)
 
-def _check_name(what: str, name: str) -> None:
-    # Names become folder names.
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{what} name {name!r} cannot name a folder. Begin with a letter or digit; after it "
-            "'.', '_', '+' and '-' may stand too."
-        )
-
-
-# What a name alone stands for in an update's settings, best first. `keep` follows the old model unless the
-# new one alone is right, and so asks for no change where the update gained: studies/demo.md has its figures.
-RECIPES = {
-    "keep": Remedy("keep", mask="old_unless_new_right", temperature=1.0, ce_weight=0.3),
-    "muscle": Remedy("muscle"),
-}
+    def remedies_of(self, task: TaskSettings) -> tuple[Remedy, ...]:
+        """Return the remedies of a task, in order."""
+        return tuple(remedy for remedy in self.remedies if task in self.tasks_of(remedy))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,11 +21,16 @@ from typing import Any
 import filelock
 
 from muscle_llm.errors import RunError
-from muscle_llm.files import atomic_write_text, sha256_file, sha256_text
+from muscle_llm.files import atomic_path, atomic_write_text, sha256_file, sha256_text
 
-__all__ = ["RunFolder", "Stage", "content_of", "environment", "run_stages"]
+__all__ = ["InUseError", "RunFolder", "Stage", "content_of", "environment", "run_stages"]
 
 MANIFEST_VERSION = 1
+_DONE = "seconds"  # written last: a shared stage with it is whole
+
+
+class InUseError(RunError):
+    """Another process works in the run folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,17 @@ class Stage:
 
 
 class RunFolder:
-    """The folder of one run: its manifest, its lock, and the content of its files."""
+    """The folder of one run: its manifest, its lock, and the content of its files.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the folder.
+        shared: folder where several runs leave what their stages wrote, by fingerprint; a stage that another
+            run has done is taken from there.
+    """
+
+    def __init__(self, path: Path, shared: Path | None = None) -> None:
         self.path = path
+        self.shared = shared
         self._seen: dict[str, tuple[int, int, str]] = {}
         self.manifest: dict[str, Any] = {"version": MANIFEST_VERSION, "stages": {}, "files": {}}
 
@@ -97,17 +110,45 @@ class RunFolder:
         """Hold the run folder for this process.
 
         Raises:
-            RunError: another process holds it.
+            InUseError: another process holds it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             held = filelock.FileLock(self.path / ".lock", timeout=0).acquire()
         except filelock.Timeout as error:
-            raise RunError(
+            raise InUseError(
                 f"another process works in {self.path}. Wait for it, or choose another run folder."
             ) from error
         with held:
             yield
+
+    @contextlib.contextmanager
+    def alone_with(self, fingerprint: str) -> Iterator[None]:
+        """Keep other runs from doing the same shared stage at the same time."""
+        if self.shared is None:
+            yield
+            return
+        self.shared.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.shared / f"{fingerprint}.lock"):
+            yield
+
+    def take_shared(self, stage: Stage, fingerprint: str) -> float | None:
+        """Take a stage's outputs from another run; return the seconds it took there, None if none has it."""
+        place = None if self.shared is None else self.shared / fingerprint
+        if place is None or not (place / _DONE).exists():
+            return None
+        for number, path in enumerate(stage.outputs):
+            _link(place / str(number), self.path / path)
+        return float((place / _DONE).read_text(encoding="utf-8"))
+
+    def give_shared(self, stage: Stage, fingerprint: str, seconds: float) -> None:
+        """Leave a stage's outputs for other runs."""
+        if self.shared is None:
+            return
+        place = self.shared / fingerprint
+        for number, path in enumerate(stage.outputs):
+            _link(self.path / path, place / str(number))
+        atomic_write_text(place / _DONE, f"{seconds:.2f}")
 
     def content(self, path: Path) -> str | None:
         """Return a hash of a file, or of a folder's files by name; None where there is none.
@@ -200,9 +241,13 @@ def run_stages(
             continue
         report(stage, "started", 0.0)
         folder.manifest["stages"].pop(stage.name, None)
-        begun = time.monotonic()
-        stage.action()
-        seconds = time.monotonic() - begun
+        with folder.alone_with(fingerprint):
+            taken = folder.take_shared(stage, fingerprint)
+            begun = time.monotonic()
+            if taken is None:
+                stage.action()
+                folder.give_shared(stage, fingerprint, time.monotonic() - begun)
+        seconds = time.monotonic() - begun if taken is None else taken
         folder.record(stage, fingerprint, seconds)
         ran.append(stage.name)
         report(stage, "done", seconds)
@@ -230,6 +275,17 @@ def environment() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``, a copy where links cannot be made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as temporary:
+        temporary.unlink()
+        try:
+            temporary.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, temporary)
 
 
 def _files(folder: Path) -> list[Path]:
