@@ -70,6 +70,13 @@ class Opened:
     def text(self, selector: str) -> str:
         return self.page.inner_text(selector)
 
+    def searched(self, words: str) -> Opened:
+        """Wait until the list is that of the words: the page takes them up when the typing has paused."""
+        self.page.wait_for_function(
+            "words => new URLSearchParams(location.hash.slice(1)).get('search') === words", arg=words
+        )
+        return self
+
     def kinds(self) -> set[str]:
         """Kinds of the rows in sight."""
         return set(

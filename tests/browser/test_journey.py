@@ -97,18 +97,13 @@ def test_quadrant_slice_instance_difference_link_gives_the_same_view(open_page, 
 def test_keys_step_through_the_list(open_page, page_file):
     opened = open_page(page_file, "#kind=regression")
     page = opened.page
-    places = []
-    for key in ("n", "n", "n", "p"):
+    for key, place in (("n", "1"), ("n", "2"), ("n", "3"), ("p", "2")):
         page.keyboard.press(key)
-        page.wait_for_selector("#detail .place")
-        page.wait_for_timeout(60)
-        places.append(page.inner_text("#detail .place").split()[0])
-    assert places == ["1", "2", "3", "2"]
+        page.wait_for_selector(f"#detail .place:text-matches('^{place} of ')")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") == "search"
     page.keyboard.type("nothing has this text n n")
-    page.wait_for_timeout(200)
-    assert opened.shown() == 0
+    assert opened.searched("nothing has this text n n").shown() == 0
     assert page.is_visible("#nothing")
 
 
@@ -117,7 +112,7 @@ def test_search_finds_every_text_that_holds_the_words(open_page, page_file, comp
     table = comparison.instances
     for query in ("Train leaves", "q-00017", "answer is 45."):
         opened.page.fill("#search", query)
-        opened.page.wait_for_timeout(250)
+        opened.searched(query)
         columns = ["id", "prompt", *(f"{k}:{v}" for k in ("answer", "output") for v in comparison.versions)]
         texts = [
             "\n".join(filter(None, row)).lower()
@@ -170,8 +165,7 @@ def test_repeats_stand_as_a_strip(open_page, make_comparison, tmp_path):
     opened.page.wait_for_selector(".strip")
     assert opened.page.locator(".strip").first.locator(".square").count() == 4
     opened.page.locator(".strip").first.locator(".square").nth(2).click()
-    opened.page.wait_for_timeout(100)
-    assert re.search(r"row=q-\d+%232", opened.page.url)
+    opened.page.wait_for_url(re.compile(r"row=q-\d+%232"))
 
 
 def test_definitions_show_on_hover_and_on_focus(open_page, page_file):
