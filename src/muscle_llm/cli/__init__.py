@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("muscle_llm.cli.report", "Write the pages of a finished run again, and pictures of it."),
     "view": ("muscle_llm.cli.view", "Serve a page to this machine's browser, however large its data are."),
     "update": ("muscle_llm.cli.update", "Run a whole update: adapters, predictions, remedies, comparison."),
+    "study": ("muscle_llm.cli.study", "Which remedy works: remedies x seeds x updates x tasks."),
     "demo": ("muscle_llm.cli.demo", "Run a small update offline and show what it broke and what mends it."),
     "train": ("muscle_llm.cli.train", "Train a task adapter or a compatibility adapter."),
     "teachers": (

@@ -7,12 +7,13 @@ import gc
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from peft import PeftModel
+from torch import nn
 from transformers import AutoConfig, PreTrainedTokenizerBase, set_seed
 
 from muscle_llm.distill.heads import check_head, head_of
@@ -115,10 +116,10 @@ def train_compat_adapter(
     check_teacher_kind(teachers)
     check_selection(selection, accuracy_loss)
     training, folder = training or TrainSettings(), Path(output_dir)
-    check_adapter(new_adapter, new_base)
-    check_adapter(old_adapter, old_base)
-    tokenizer = load_tokenizer(new_base)
-    check_same_tokenizer(load_tokenizer(old_base), tokenizer, str(old_base), str(new_base))
+    sides = _Sides(
+        new_base, new_adapter, old_base, old_adapter, training.dtype, full_logits=teachers == "plain"
+    )
+    tokenizer = sides.checked_tokenizer()
     set_seed(seed)
     student = load_student(new_base, new_adapter, training.dtype)
     config = cast("Any", student).config
@@ -127,18 +128,14 @@ def train_compat_adapter(
     if replay:
         training = replace(training, max_steps=steps)
         train_rows += replayed_rows(replay, tokenizer, config, training, first=len(examples))
-    if teachers != "plain":
-        check_head(student, collate(train_rows[:1])["input_ids"].to(student.device))
+    sides.check_head(student, train_rows)
     measured = validation_nfr or selection == "nfr"
     if measured and not eval_rows:
         raise ConfigError("Negative flips are counted on a validation part: set validation_share above 0.")
 
     @functools.cache
     def old_live() -> LiveTeacher:
-        model = load_task_model(old_base, old_adapter, training.dtype)
-        if teachers != "plain":
-            check_head(model, collate(train_rows[:1])["input_ids"].to(next(model.parameters()).device))
-        return LiveTeacher(model)
+        return sides.load_old(train_rows)
 
     cache = CacheSettings(
         Path(cache_dir) if cache_dir is not None else folder / "teachers",
@@ -147,22 +144,8 @@ def train_compat_adapter(
         vocabulary=0,
         fill=fill_cache,
     )
-    old_right = None
-    if measured:
-        identity = teacher_identity(old_base, old_adapter, training.dtype)
-        old_right = _known_right(cache.folder, identity, eval_rows, tokenizer, old_live, teachers == "plain")
-    old, new = _teachers(
-        teachers,
-        student,
-        old_live,
-        new=(new_base, new_adapter),
-        old=(old_base, old_adapter),
-        rows=train_rows,
-        tokenizer=tokenizer,
-        dtype=training.dtype,
-        cache=cache,
-        progress=progress,
-    )
+    old_right = _known_right(cache.folder, sides, eval_rows, tokenizer, old_live) if measured else None
+    old, new = _teachers(teachers, student, old_live, sides, train_rows, tokenizer, cache, progress)
     if not isinstance(old, LiveTeacher):
         old_live.cache_clear()
         gc.collect()  # the old model, if it was loaded, is no longer needed
@@ -200,10 +183,7 @@ def train_compat_adapter(
         kind="compat",
         description={
             "seed": seed,
-            "base_weights": describe(new_base),
-            "new_adapter": adapter_hash(new_adapter),
-            "old_base_weights": describe(old_base),
-            "old_adapter": adapter_hash(old_adapter),
+            **sides.description(),
             "loss": asdict(loss),
             "selection": {"by": selection, "accuracy_loss": accuracy_loss, "validation_nfr": validation_nfr},
             "teachers": teachers if teachers != "top_k" else f"top_k:{top_k}",
@@ -219,6 +199,52 @@ def train_compat_adapter(
     return result
 
 
+@dataclass(frozen=True)
+class _Sides:
+    """Both versions: bases and task adapters."""
+
+    new_base: str | Path
+    new_adapter: str | Path
+    old_base: str | Path
+    old_adapter: str | Path
+    dtype: str
+    full_logits: bool
+
+    def checked_tokenizer(self) -> PreTrainedTokenizerBase:
+        """Return the tokenizer after making sure that adapters and bases belong together."""
+        check_adapter(self.new_adapter, self.new_base)
+        check_adapter(self.old_adapter, self.old_base)
+        tokenizer = load_tokenizer(self.new_base)
+        check_same_tokenizer(load_tokenizer(self.old_base), tokenizer, str(self.old_base), str(self.new_base))
+        return tokenizer
+
+    def check_head(self, model: nn.Module, rows: Sequence[TokenRow]) -> None:
+        """Make sure that hidden states and output layer give the model's own logits, where they are used."""
+        if not self.full_logits:
+            check_head(model, collate(rows[:1])["input_ids"].to(next(model.parameters()).device))
+
+    def load_old(self, rows: Sequence[TokenRow]) -> LiveTeacher:
+        """Load the old task model."""
+        model = load_task_model(self.old_base, self.old_adapter, self.dtype)
+        self.check_head(model, rows)
+        return LiveTeacher(model)
+
+    def old_identity(self) -> dict[str, str]:
+        return teacher_identity(self.old_base, self.old_adapter, self.dtype)
+
+    def new_identity(self) -> dict[str, str]:
+        return teacher_identity(self.new_base, self.new_adapter, self.dtype)
+
+    def description(self) -> dict[str, str]:
+        """Say which models these are, for the record of the run."""
+        return {
+            "base_weights": describe(self.new_base),
+            "new_adapter": adapter_hash(self.new_adapter),
+            "old_base_weights": describe(self.old_base),
+            "old_adapter": adapter_hash(self.old_adapter),
+        }
+
+
 def _by_row(weights: Mapping[str, float] | None, examples: Sequence[Example]) -> dict[int, float] | None:
     """Turn weights by example id into weights by row index."""
     if weights is None:
@@ -228,21 +254,20 @@ def _by_row(weights: Mapping[str, float] | None, examples: Sequence[Example]) ->
 
 def _known_right(
     folder: Path,
-    identity: Mapping[str, str],
+    sides: _Sides,
     rows: Sequence[TokenRow],
     tokenizer: PreTrainedTokenizerBase,
     live: Callable[[], LiveTeacher],
-    plain: bool,
 ) -> dict[int, bool]:
     """Tell which validation rows the old task model has right; asked once, then kept beside the caches."""
-    file = folder / f"right-{store_key({'teacher': dict(identity), 'data': data_hash(rows)})}.json"
+    file = folder / f"right-{store_key({'teacher': sides.old_identity(), 'data': data_hash(rows)})}.json"
     if file.is_file():
         try:
             return {int(row): bool(said) for row, said in json.loads(file.read_text("utf-8")).items()}
         except (ValueError, AttributeError):
             pass  # cut off: ask again
     with live().teaching() as model:
-        found = rows_right(model, rows, cast("int | None", tokenizer.eos_token_id), plain=plain)
+        found = rows_right(model, rows, cast("int | None", tokenizer.eos_token_id), plain=sides.full_logits)
     atomic_write_text(file, json.dumps(found))
     return found
 
@@ -251,12 +276,9 @@ def _teachers(
     kind: str,
     student: PeftModel,
     old_live: Callable[[], LiveTeacher],
-    *,
-    new: tuple[str | Path, str | Path],
-    old: tuple[str | Path, str | Path],
+    sides: _Sides,
     rows: Sequence[TokenRow],
     tokenizer: PreTrainedTokenizerBase,
-    dtype: str,
     cache: CacheSettings,
     progress: bool,
 ) -> tuple[Teacher, Teacher]:
@@ -268,11 +290,14 @@ def _teachers(
     if kind in ("live", "plain"):
         return old_live(), new_live()
     if cache.top_k is not None:
-        sizes = [AutoConfig.from_pretrained(str(base)).get_text_config().vocab_size for base, _ in (old, new)]
+        sizes = [
+            AutoConfig.from_pretrained(str(base)).get_text_config().vocab_size
+            for base in (sides.old_base, sides.new_base)
+        ]
         cache = replace(cache, vocabulary=shared_vocabulary(sizes[0], sizes[1], len(tokenizer)))
     made = [
         cached_teacher(
-            identity=teacher_identity(*model, dtype),
+            identity=identity,
             live=live,
             rows=rows,
             tokenizer=tokenizer,
@@ -281,7 +306,10 @@ def _teachers(
             title=f"{name} teacher",
             progress=progress,
         )
-        for name, model, live in (("old", old, old_live), ("new", new, new_live))
+        for name, identity, live in (
+            ("old", sides.old_identity(), old_live),
+            ("new", sides.new_identity(), new_live),
+        )
     ]
     _share_head(made[1], student)
     return made[0], made[1]
