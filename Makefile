@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
+# Where make can, each step's output comes in one piece when the step ends.
+PIECES := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
 .PHONY: help setup demo test lint format unit browser wheel bench docs bases lock clean
 .DEFAULT_GOAL := help
@@ -25,12 +27,15 @@ setup: $(READY) ## Install everything into .venv
 demo: $(READY) ## Run a whole small update offline and write its page
 	@$(BIN)/muscle-llm demo $(ARGS)
 
-test: lint unit browser wheel ## Everything CI checks
+# The longest step beside the others. All of them run, whichever fails. The browser comes last, when less runs
+# beside it, since it prints how fast the page is.
+test: $(READY) ## Everything CI checks
+	@$(MAKE) --no-print-directory --keep-going -j 2 $(PIECES) unit lint wheel browser
 
 lint: $(READY) ## Style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --threads 2
+	$(BIN)/pyright
 	$(BIN)/lint-imports
 
 format: $(READY) ## Format the code
@@ -38,13 +43,13 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 unit: $(READY) ## Tests and doctests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --ignore=tests/browser $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --ignore=tests/browser $(ARGS)
 
 browser: $(READY) ## Tests of the page in Chromium
 	$(BIN)/pytest -q -rs tests/browser $(ARGS)
 
 wheel: $(READY) ## Build the wheel and try it outside the checkout, without and with the extra
-	$(BIN)/python scripts/smoke_wheel.py
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/smoke_wheel.py
 
 bench: $(READY) ## Benchmarks: make bench ARGS=compare
 	$(BIN)/python -m benchmarks $(ARGS)
