@@ -7,7 +7,7 @@ ARGS ?=
 # Where make can, each step's output comes in one piece when the step ends.
 PIECES := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: help setup demo test lint format unit browser wheel bench docs bases lock clean
+.PHONY: help setup demo test lint format unit browser wheel bench docs study bases lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -56,6 +56,13 @@ bench: $(READY) ## Benchmarks: make bench ARGS=compare
 
 docs: $(READY) ## Re-make the generated pages of docs/
 	$(BIN)/python scripts/make_docs.py
+
+study: $(READY) ## Re-make the study of remedies (about two hours on two cores)
+	@$(BIN)/python studies/remedies/prepare.py
+	@$(BIN)/muscle-llm study studies/remedies/study.yaml --processes 2 \
+	  --results studies/remedies/results.parquet --page studies/remedies/README.md
+	@$(BIN)/muscle-llm study studies/remedies/ablation.yaml --processes 2 --ablation \
+	  --results studies/remedies/ablation.parquet --page studies/remedies/ablation.md
 
 bases: $(READY) ## Pretrain the demo's two bases anew (about 20 minutes)
 	$(BIN)/python scripts/make_bases.py
