@@ -5,18 +5,36 @@ Shapes: V versions, S seeds, N instances, R replicates.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
+from muscle_llm.errors import InputError
 from muscle_llm.study.results import Outcomes
+from muscle_llm.update.remedies import KINDS
+from muscle_llm.update.remedies.base import RESERVED
 
-__all__ = ["FIGURES", "Estimate", "Measured", "measure", "per_instance", "removed_share"]
+__all__ = [
+    "FIGURES",
+    "Correlation",
+    "Estimate",
+    "Measured",
+    "choose",
+    "correlation",
+    "measure",
+    "models_at_inference",
+    "per_instance",
+    "pooled_difference",
+    "removed_share",
+    "removed_share_difference",
+]
 
 Array = npt.NDArray[np.float64]
+Versions = str | Sequence[str]  # one for every update and task, or one for each
 
 FIGURES = ("accuracy", "nfr", "pfr", "nfr_mc")
 _REPLICATES = 2000
@@ -66,10 +84,15 @@ class Measured:
 
 
 def interval(value: float, replicates_R: Array) -> Estimate:
-    """Return a value with the 2.5 and 97.5 percentiles of its replicates."""
-    low, high = (
-        np.percentile(replicates_R, [2.5, 97.5]) if np.isfinite(replicates_R).all() else (np.nan, np.nan)
-    )
+    """Return a value with the 2.5 and 97.5 percentiles of its replicates; NaN where too few are defined.
+
+    Undefined replicates, at most 2.5 %, count as lying outside on both sides.
+    """
+    undefined = float(np.mean(~np.isfinite(replicates_R)))
+    if undefined >= 0.025:
+        return Estimate(float(value), float("nan"), float("nan"))
+    low = np.quantile(np.where(np.isfinite(replicates_R), replicates_R, -np.inf), 0.025, method="nearest")
+    high = np.quantile(np.where(np.isfinite(replicates_R), replicates_R, np.inf), 0.975, method="nearest")
     return Estimate(float(value), float(low), float(high))
 
 
@@ -114,18 +137,28 @@ def measure(outcomes: Outcomes, *, validation: bool = False, replicates: int = _
         outcomes: from :func:`muscle_llm.study.results.read_outcomes`.
         validation: the part that remedies are chosen on, in place of the part that is reported.
         replicates: R.
+
+    Raises:
+        InputError: that part has no instances.
     """
     kept = outcomes.validation_N if validation else ~outcomes.validation_N
+    if not kept.any():
+        part = "validation" if validation else "test"
+        raise InputError(
+            f"task '{outcomes.task}' has no instances in its {part} part: "
+            "change 'validation_share' of the study."
+        )
     figures = per_instance(
         outcomes.values_VSN[..., kept],
         None if outcomes.answers_VSN is None else outcomes.answers_VSN[..., kept],
         outcomes.versions.index("old"),
     )
     seeds, instances = len(outcomes.seeds), int(kept.sum())
-    generator = np.random.default_rng(_seed_of(outcomes.task))
-    seeds_RS = generator.multinomial(seeds, np.full(seeds, 1 / seeds), replicates) / seeds
+    # A stream each: updates with fewer seeds still see the same instances drawn.
+    of_seeds, of_instances = (np.random.default_rng([_seed_of(outcomes.task), k]) for k in range(2))
+    seeds_RS = of_seeds.multinomial(seeds, np.full(seeds, 1 / seeds), replicates) / seeds
+    instances_RN = of_instances.multinomial(instances, np.full(instances, 1 / instances), replicates)
     # 32 bits are plenty for weights, and half the memory
-    instances_RN = generator.multinomial(instances, np.full(instances, 1 / instances), replicates)
     instances_NR = (instances_RN.T / instances).astype(np.float32)
     return Measured(
         outcomes,
@@ -137,22 +170,128 @@ def measure(outcomes: Outcomes, *, validation: bool = False, replicates: int = _
     )
 
 
-def removed_share(measured: Sequence[Measured], version: str, *, figure: str = "nfr") -> Estimate:
+def removed_share(measured: Sequence[Measured], version: Versions, *, figure: str = "nfr") -> Estimate:
     """Return the share of the excess negative flips that a version removes, pooled.
 
     Formula: sum (NFR_new - NFR_version) / sum (NFR_new - NFR_old_rerun), over updates and tasks
 
+    It is NaN where there is no excess; its interval is NaN where that of the excess reaches 0.
+
     Args:
         measured: the updates and tasks to pool.
-        version: a remedy or the control.
+        version: a remedy or the control; or one for each update and task.
         figure: ``nfr`` or ``nfr_mc``.
     """
-    removed = [m.resampled_difference(figure, "new", version) for m in measured]
-    excess = [m.resampled_difference(figure, "new", "old_rerun") for m in measured]
-    value = sum(r[0] for r in removed) / sum(e[0] for e in excess)
-    replicates: Any = sum(r[1] for r in removed) / sum(e[1] for e in excess)
-    return interval(value, replicates)
+    return removed_share_difference(measured, version, "new", figure=figure)
+
+
+def removed_share_difference(
+    measured: Sequence[Measured], version: Versions, other: Versions, *, figure: str = "nfr"
+) -> Estimate:
+    """Return how much more of the excess negative flips one version removes than another, paired and pooled.
+
+    Formula: sum (NFR_other - NFR_version) / sum (NFR_new - NFR_old_rerun), over updates and tasks
+
+    Undefined as :func:`removed_share` is.
+
+    Args:
+        measured: the updates and tasks to pool; each has both versions.
+        version: what is judged.
+        other: what it is held against, such as ``continued``.
+        figure: ``nfr`` or ``nfr_mc``.
+    """
+    more, more_R = _summed(measured, figure, other, version)
+    excess, excess_R = _summed(measured, figure, "new", "old_rerun")
+    if not excess > 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    if not np.percentile(excess_R, 2.5) > 0:
+        return Estimate(more / excess, np.nan, np.nan)
+    return interval(more / excess, more_R / np.where(excess_R > 0, excess_R, np.nan))
+
+
+def pooled_difference(
+    measured: Sequence[Measured], figure: str, version: Versions, other: Versions
+) -> Estimate:
+    """Return how much higher a figure of one version is than another's, mean over updates and tasks.
+
+    Formula: mean (figure_version - figure_other), over updates and tasks, each counting alike
+
+    Args:
+        measured: the updates and tasks to pool; each has both versions.
+        figure: one of `FIGURES`.
+        version: what is judged.
+        other: what it is held against.
+    """
+    total, total_R = _summed(measured, figure, version, other)
+    return interval(total / len(measured), total_R / len(measured))
+
+
+def models_at_inference(role: str) -> int:
+    """Return how many models answer, by a version's role.
+
+    Example:
+        >>> models_at_inference("continued"), models_at_inference("ensemble")
+        (1, 2)
+    """
+    return KINDS[role].models_at_inference if role in KINDS else 1
+
+
+def choose(outcomes: Outcomes, *, accuracy_loss: float = 0.0) -> str | None:
+    """Return the remedy that the validation part prefers, None where none qualifies.
+
+    Of the remedies that cost one model at inference and whose accuracy there is at most ``accuracy_loss``
+    (0..1) below the new model's, the one with the fewest negative flips; then the one of higher accuracy.
+    """
+    found = measure(outcomes, validation=True, replicates=1).means
+    least = found["accuracy"][outcomes.versions.index("new")] - accuracy_loss - 1e-12
+    places = [
+        v
+        for v, (name, role) in enumerate(zip(outcomes.versions, outcomes.roles_V, strict=True))
+        if name not in RESERVED and models_at_inference(role) == 1 and found["accuracy"][v] >= least
+    ]
+    if not places:
+        return None
+    return outcomes.versions[min(places, key=lambda v: (found["nfr"][v], -found["accuracy"][v]))]
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How two figures go together over points: Pearson's r, Spearman's rho, and how many points."""
+
+    pearson: float
+    spearman: float
+    points: int
+
+
+def correlation(x: Sequence[float], y: Sequence[float]) -> Correlation:
+    """Return the correlation of two figures, NaN for fewer than three points or where one is constant.
+
+    Example:
+        >>> correlation([1, 2, 3], [1, 4, 9])
+        Correlation(pearson=0.989..., spearman=1.0, points=3)
+    """
+    return Correlation(_pearson(x, y), _pearson(rankdata(x), rankdata(y)), len(x))
+
+
+def _pearson(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    return float(np.clip(np.corrcoef(x, y)[0, 1], -1, 1))
+
+
+def _summed(
+    measured: Sequence[Measured], figure: str, version: Versions, other: Versions
+) -> tuple[float, Array]:
+    """Return the sum of the differences and its replicates (R,)."""
+    pairs = zip(measured, _for_each(measured, version), _for_each(measured, other), strict=True)
+    found = [m.resampled_difference(figure, v, w) for m, v, w in pairs]
+    return sum(f[0] for f in found), np.sum([f[1] for f in found], axis=0)
+
+
+def _for_each(measured: Sequence[Measured], version: Versions) -> Sequence[str]:
+    return [version] * len(measured) if isinstance(version, str) else version
 
 
 def _seed_of(task: str) -> int:
-    return int.from_bytes(task.encode()[:8].ljust(8, b"\0"), "little") % 2**32
+    return zlib.crc32(task.encode())
