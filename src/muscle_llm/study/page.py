@@ -24,7 +24,7 @@ from muscle_llm.study.analysis import (
     removed_share,
     removed_share_difference,
 )
-from muscle_llm.study.results import about_of, read_outcomes
+from muscle_llm.study.results import Outcomes, about_of, read_outcomes
 from muscle_llm.update.remedies import KINDS
 
 __all__ = ["ablation_page", "correlations", "shown_versions", "study_page"]
@@ -36,9 +36,10 @@ _UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 _INTERVALS = (
     "Shares in percent, differences in points, scores times 100. In brackets: 95 % intervals, percentiles of "
     "2000 replicates that draw seeds and instances anew, independently of each other; all versions, and all "
-    "updates of a task, see the same draws, so differences are paired. With few seeds such intervals "
-    "are somewhat too narrow. Nothing is corrected for the number of comparisons. A dash: undefined; a share "
-    "of the excess has no interval where that of the excess itself reaches 0."
+    "updates of a task, see the same draws, so differences are paired. Few seeds make the intervals somewhat "
+    "too narrow where seeds differ mainly in level, and too wide where they differ mainly instance by "
+    "instance. Nothing is corrected for the number of comparisons. A dash: undefined; a share of the excess "
+    "has no interval where that of the excess itself reaches 0."
 )
 _REMEDIES = (
     "Share of the excess negative flips removed: (NFR of `new` - NFR) / (NFR of `new` - NFR of `old_rerun`), "
@@ -74,8 +75,7 @@ def study_page(
     Raises:
         InputError: the file is not a study's, or no instance is left to report on.
     """
-    about = about_of_study(results)
-    cells = [measure(outcomes) for outcomes in read_outcomes(results)]
+    cells, about = [measure(outcomes) for outcomes in _read(results)], about_of(results)
     parts = [
         "# Study",
         _what_ran(cells, about),
@@ -112,20 +112,13 @@ def ablation_page(results: Path, *, validation: bool = True) -> str:
     Raises:
         InputError: the file is not a study's, or that part has no instances.
     """
-    about = about_of_study(results)
-    cells = [measure(outcomes, validation=validation) for outcomes in read_outcomes(results)]
+    cells = [measure(outcomes, validation=validation) for outcomes in _read(results)]
+    about = about_of(results)
     part = "validation part, which choices are made on" if validation else "test part"
     parts = ["# Ablation", f"On the {part}. {_what_ran(cells, about)}"]
     for m in cells:
         parts += [f"## {_title(m)}", _ablation_table(m, about.get("remedies", {}))]
     return "\n\n".join([*parts, _INTERVALS]) + "\n"
-
-
-def about_of_study(results: Path) -> Mapping[str, Any]:
-    """Return what a results file says of its study, checked."""
-    if not read_outcomes(results):
-        raise InputError(f"{results} holds a study without results. Run the study first.")
-    return about_of(results)
 
 
 def shown_versions(cells: Cells) -> list[str]:
@@ -218,6 +211,13 @@ def flip_points(m: Measured) -> list[tuple[float, float]]:
         return []
     names = [v for v in m.outcomes.versions if v not in ("old", "old_rerun")]
     return [(m.estimate("nfr", v).value, m.estimate("nfr_mc", v).value) for v in names]
+
+
+def _read(results: Path) -> list[Outcomes]:
+    found = read_outcomes(results)
+    if not found:
+        raise InputError(f"{results} holds a study without results. Run the study first.")
+    return found
 
 
 @dataclass(frozen=True)
