@@ -127,6 +127,10 @@ def test_a_remedy_for_some_tasks_only_is_marked_and_pooled_over_those(page):
         row_of(page[: page.index("### Task exact")], "Task choice", "rerank")
 
 
+def test_an_aim_over_some_tasks_only_says_so(study):
+    assert "**, for rerank (exact, summary only)." in study_page(study, default="rerank")
+
+
 def test_the_pooled_share_is_that_of_the_sums(page, study):
     removed, excess = 0.0, 0.0
     for o in read_outcomes(study):

@@ -184,7 +184,7 @@ def aim_sentence(cells: Cells, default: str, published: str) -> str:
     answer = "Yes" if all(aim.verdict == "met" for aim in aims) else "By the point estimates, yes"
     lower = [m.difference("accuracy", default, "new") for m in have]
     lines = [
-        f"**{'No' if missed else answer}**, for {name}."
+        f"**{'No' if missed else answer}**, for {name}{_pooled_over(cells, have)}."
         + (f" Not met or not to be told: {', '.join(missed)}." if missed else ""),
         "",
         *(f"- {aim.words}. Aim: {aim.aim}; **{aim.verdict}**." for aim in aims),
