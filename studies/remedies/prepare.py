@@ -1,8 +1,8 @@
-"""Make what the study needs, into runs/study-world: three further bases, tasks, unlabelled prompts.
+"""Make what the study needs, into runs/study-world: four further bases, tasks, unlabelled prompts.
 
 Usage: python studies/remedies/prepare.py [FOLDER]
 
-The bases take about 25 minutes on two cores; what is there already is not made again. Their weights depend on
+The bases take about 20 minutes on two cores; what is there already is not made again. Their weights depend on
 the processor in their last bits, so figures made anew differ a little from the committed ones.
 """
 
@@ -23,6 +23,7 @@ from muscle_llm.files import atomic_write_text
 
 TRAINING = "--corpus world --batch-size 16 --learning-rate 2.5e-3 --threads 1"
 BASE_COMMANDS = {
+    "weak": "--mix old --seed 2 --tokens 3000000 --hidden 80 --feedforward 176 --steps 2000",
     "strong": "--mix new --seed 4 --tokens 6000000 --hidden 128 --feedforward 320 --steps 5000",
     "more": "--mix old --seed 1 --tokens 7000000 --hidden 96 --feedforward 208 --steps 6500",
     "seed": "--mix old --seed 5 --tokens 4000000 --hidden 96 --feedforward 208 --steps 4000",

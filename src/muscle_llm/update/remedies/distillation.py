@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from muscle_llm.errors import ConfigError
 from muscle_llm.train.selection import check_selection
 from muscle_llm.train.settings import LossSettings
+from muscle_llm.train.teaching import TeacherKind, check_teacher_kind
 from muscle_llm.update.remedies.base import Remedy
 from muscle_llm.update.stages import Stage
 
@@ -35,6 +36,8 @@ class Distillation(Remedy):
         selection: how the epoch is chosen: ``cross_entropy`` (the paper's) or ``nfr``, the fewest negative
             flips on the validation part.
         accuracy_loss: with ``nfr``: how much lower than the new task model's the accuracy there may be.
+        teachers: where what both versions say comes from, see `train_compat_adapter`: ``cached`` on disk,
+            ``top_k``, or ``live``, which needs no disk and is slower.
         replay: how many of the task's unlabelled ``prompts`` are learned too, with the old model's answers
             to them; 0 uses none, the training takes as many steps either way.
 
@@ -52,6 +55,7 @@ class Distillation(Remedy):
     temperature_squared: bool = False
     selection: str = "cross_entropy"
     accuracy_loss: float = 0.0
+    teachers: TeacherKind = "cached"
     replay: int = 0
     kind: ClassVar[str] = "distillation"
 
@@ -62,6 +66,7 @@ class Distillation(Remedy):
                 self.mask, self.temperature, self.ce_weight, self.divergence, self.temperature_squared
             )
             check_selection(self.selection, self.accuracy_loss)
+            check_teacher_kind(self.teachers)
         except ConfigError as error:
             raise ConfigError(f"remedy '{self.name}': {error}") from error
         if self.replay < 0:
@@ -101,6 +106,7 @@ class Distillation(Remedy):
                 temperature_squared=self.temperature_squared,
                 selection=self.selection,
                 accuracy_loss=self.accuracy_loss,
+                teachers=self.teachers,
                 cache_dir=plan.path(plan.teacher_caches),
                 training=plan.training,
                 seed=plan.remedy_seed,
