@@ -108,8 +108,10 @@ def _write(
     results = results or root / "results.parquet"
     page = page or root / "README.md"
     write_results(collect(settings, root), results)
-    atomic_write_text(page, ablation_page(results) if ablation else study_page(results))
-    return [results, page, *([] if ablation else _plots(results, page.parent))]
+    plots = [] if ablation else _plots(results, page.parent)
+    names = [path.name for path in plots]
+    atomic_write_text(page, ablation_page(results) if ablation else study_page(results, plots=names))
+    return [results, page, *plots]
 
 
 def _plots(results: Path, folder: Path) -> list[Path]:

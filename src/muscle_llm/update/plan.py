@@ -192,9 +192,9 @@ class TaskPlan:
         return self.home / "teachers"
 
     def tidy_teachers(self) -> None:
-        """Remove the shared caches once every remedy is trained."""
-        missing = [r for r in self.remedies if not (self.path(self.adapter(r.name)) / RECORD).exists()]
-        if not [r for r in missing if r.has_adapter]:
+        """Remove the shared caches once every remedy that asks the teachers is trained."""
+        waiting = [r for r in self.remedies if r.asks_teachers]
+        if all((self.path(self.adapter(r.name)) / RECORD).exists() for r in waiting):
             shutil.rmtree(self.path(self.teacher_caches), ignore_errors=True)
 
     def weights(self, version: str) -> tuple[Path, ...]:

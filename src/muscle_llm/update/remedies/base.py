@@ -44,6 +44,7 @@ class Remedy:
     kind: ClassVar[str] = ""
     models_at_inference: ClassVar[int] = 1
     has_adapter: ClassVar[bool] = True
+    asks_teachers: ClassVar[bool] = False  # while it is trained
 
     def __post_init__(self) -> None:
         check_name("remedy", self.name)

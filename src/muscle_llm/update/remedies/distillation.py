@@ -58,6 +58,7 @@ class Distillation(Remedy):
     teachers: TeacherKind = "cached"
     replay: int = 0
     kind: ClassVar[str] = "distillation"
+    asks_teachers: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
