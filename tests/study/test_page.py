@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("torch")
 
 from muscle_llm.errors import InputError
-from muscle_llm.study.page import ablation_page, study_page
+from muscle_llm.study.ablation import ablation_page
+from muscle_llm.study.page import study_page
 from muscle_llm.study.results import about_of, read_outcomes
 
 pytestmark = pytest.mark.train

@@ -102,7 +102,8 @@ def _write(
     settings: StudySettings, root: Path, results: Path | None, page: Path | None, ablation: bool
 ) -> list[Path]:
     from muscle_llm.files import atomic_write_text
-    from muscle_llm.study.page import ablation_page, study_page
+    from muscle_llm.study.ablation import ablation_page
+    from muscle_llm.study.page import study_page
     from muscle_llm.study.results import collect, write_results
 
     results = results or root / "results.parquet"

@@ -21,8 +21,9 @@ from muscle_llm.study.analysis import (
     models_at_inference,
     removed_share,
 )
-from muscle_llm.study.page import flip_points, gap_points, having, shown_versions
+from muscle_llm.study.page import flip_points, gap_points
 from muscle_llm.study.results import read_outcomes
+from muscle_llm.study.tables import having, shown_versions
 from muscle_llm.text import printable
 
 if TYPE_CHECKING:
