@@ -14,8 +14,8 @@ from muscle_llm.errors import MuscleError, RunError
 from muscle_llm.study.settings import Cell, StudySettings
 
 if TYPE_CHECKING:
-    from muscle_llm.update.plan import TaskPlan
     from muscle_llm.update.stages import RunFolder
+    from muscle_llm.update.task_plan import TaskPlan
 
 __all__ = ["cell_plan", "run_cells"]
 
@@ -27,8 +27,8 @@ Report = Callable[[str], None]
 
 def cell_plan(settings: StudySettings, cell: Cell, root: Path) -> tuple[RunFolder, TaskPlan]:
     """Return a cell's run folder, loaded, and its plan."""
-    from muscle_llm.update.plan import TaskPlan
     from muscle_llm.update.stages import RunFolder
+    from muscle_llm.update.task_plan import TaskPlan
 
     update = settings.update(cell.update, cell.seed, cell.task)
     folder = RunFolder(root / cell.folder, shared=root / SHARED)

@@ -18,7 +18,7 @@ from muscle_llm.errors import InputError
 from muscle_llm.files import atomic_path
 from muscle_llm.study.grid import cell_plan
 from muscle_llm.study.settings import StudySettings
-from muscle_llm.update.plan import versions_of
+from muscle_llm.update.task_plan import versions_of
 
 __all__ = ["Outcomes", "collect", "read_outcomes", "write_results"]
 

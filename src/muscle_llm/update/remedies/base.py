@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from muscle_llm.errors import ConfigError
 
 if TYPE_CHECKING:
-    from muscle_llm.update.plan import TaskPlan
     from muscle_llm.update.settings import TaskSettings
     from muscle_llm.update.stages import Stage
+    from muscle_llm.update.task_plan import TaskPlan
 
 __all__ = ["RESERVED", "Remedy", "check_name"]
 

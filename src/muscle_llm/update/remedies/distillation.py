@@ -16,8 +16,8 @@ from muscle_llm.update.stages import Stage
 
 if TYPE_CHECKING:
     from muscle_llm.tasks import Example
-    from muscle_llm.update.plan import TaskPlan
     from muscle_llm.update.settings import TaskSettings
+    from muscle_llm.update.task_plan import TaskPlan
 
 __all__ = ["Distillation"]
 

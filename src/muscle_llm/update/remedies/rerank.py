@@ -10,7 +10,7 @@ from muscle_llm.update.remedies.base import Remedy
 from muscle_llm.update.stages import Stage
 
 if TYPE_CHECKING:
-    from muscle_llm.update.plan import TaskPlan
+    from muscle_llm.update.task_plan import TaskPlan
 
 __all__ = ["Rerank"]
 
