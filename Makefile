@@ -61,6 +61,7 @@ study: $(READY) ## Re-make the study of remedies (about two hours on two cores)
 	@$(BIN)/python studies/remedies/prepare.py
 	@$(BIN)/muscle-llm study studies/remedies/study.yaml --processes 2 \
 	  --results studies/remedies/results.parquet --page studies/remedies/README.md
+	@$(BIN)/python studies/remedies/readme_table.py
 	@$(BIN)/muscle-llm study studies/remedies/ablation.yaml --processes 2 --ablation \
 	  --results studies/remedies/ablation.parquet --page studies/remedies/ablation.md
 

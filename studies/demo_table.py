@@ -1,4 +1,4 @@
-"""Write the demo's remedy tables, with the environment they were made in, to studies/demo.md and the README.
+"""Write the demo's remedy tables, with the environment they were made in, to studies/demo.md.
 
 Usage: muscle-llm demo && python studies/demo_table.py runs/demo
 """
@@ -15,7 +15,6 @@ from muscle_llm.files import atomic_write_text
 from muscle_llm.report.remedies import remedy_cells, remedy_headings, remedy_rows, what_it_is
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def table(document: Mapping[str, Any]) -> str:
@@ -29,7 +28,7 @@ def table(document: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Write both files from a finished run."""
+    """Write the page from a finished run."""
     run = Path(sys.argv[1])
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     documents = json.loads((run / "results.json").read_text(encoding="utf-8"))["tasks"]
@@ -40,19 +39,6 @@ def main() -> None:
     for name, document in documents.items():
         parts += [f"## {name}", "", table(document), "", document["sentence"], ""]
     atomic_write_text(ROOT / "studies" / "demo.md", "\n".join(parts))
-
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    shown = (
-        f"{BEGIN}\nFrom `make demo`, multiple choice, {documents['choice']['counts']['n']} test instances, "
-        "in percent ([studies/demo.md](studies/demo.md) has all three tasks):\n\n"
-        f"{table(documents['choice'])}\n\n"
-        "NFR: share of instances that were right and are wrong now. Changes are paired on the same "
-        "instances, in points.\n"
-        f"{END}"
-    )
-    atomic_write_text(readme, before + shown + after)
 
 
 if __name__ == "__main__":

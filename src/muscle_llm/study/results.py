@@ -71,12 +71,16 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
     codes: dict[str, list[dict[str, int]]] = {}
     instances: dict[str, list[str]] = {}
     kinds: dict[str, str] = {}
+    seconds: dict[str, float] = {}  # by fingerprint: what cells share counts once
+    environment: dict[str, str] = {}
     for cell in settings.cells():
         folder, plan = cell_plan(settings, cell, root)
         stages = folder.manifest["stages"]
         versions = versions_of(plan.update, plan.settings)
         if not all(f"{cell.task}/predict/{version}" in stages for version in versions):
             continue
+        seconds |= {stage["fingerprint"]: stage["seconds"] for stage in stages.values()}
+        environment = folder.manifest.get("environment", environment)
         remedies = {remedy.name: remedy.kind for remedy in plan.remedies}
         for version in versions:
             table = pq.read_table(plan.path(plan.predictions(version)))
@@ -85,7 +89,6 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
                 raise InputError(f"{cell}: '{version}' was asked other instances than the cells before.")
             is_score = "correct" not in table.column_names
             kinds[cell.task] = "score" if is_score else "right"
-            seconds = stages.get(f"{cell.task}/train/{version}", {}).get("seconds")
             rows.append(
                 {
                     "update": cell.update,
@@ -93,7 +96,7 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
                     "seed": cell.seed,
                     "version": version,
                     "role": remedies.get(version, version),
-                    "seconds": seconds,
+                    "seconds": stages.get(f"{cell.task}/train/{version}", {}).get("seconds"),
                     **_cost(plan.path(plan.adapter(version)) / "training.json"),
                     "value": _values(table, is_score),
                     "answer": None
@@ -111,6 +114,8 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
         "validation_share": settings.validation_share,
         "updates": {name: update.about for name, update in settings.updates.items()},
         "remedies": {remedy.name: remedy.settings() for remedy in settings.remedies},
+        "seconds": sum(seconds.values()),
+        "environment": environment,
     }
     return pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata({_ABOUT: json.dumps(about)})
 

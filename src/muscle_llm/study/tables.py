@@ -89,8 +89,15 @@ def what_ran(cells: Cells, about: Mapping[str, Any]) -> str:
     sizes = [f"{safe(t)} ({int((~v).sum())} and {int(v.sum())})" for t, v in tasks.items()]
     return (
         f"Updates: {'; '.join(told)}. Tasks, with their test and validation instances: {', '.join(sizes)}. "
-        f"Pairs of an update and a task: {len(cells)}. Seeds: {many}."
+        f"Pairs of an update and a task: {len(cells)}. Seeds: {many}.{_made(about)}"
     )
+
+
+def _made(about: Mapping[str, Any]) -> str:
+    """Return how long the study took, and in what environment, as far as that is known."""
+    told = [f" All stages together took {about['seconds'] / 60:.0f} minutes." if about.get("seconds") else ""]
+    versions = ", ".join(f"{name} {version}" for name, version in about.get("environment", {}).items())
+    return "".join([*told, f" Environment: {safe(versions)}." if versions else ""])
 
 
 def pooled_over(cells: Cells, have: Cells) -> str:
