@@ -12,6 +12,7 @@ peft = pytest.importorskip("peft")
 from safetensors.torch import load_file  # noqa: E402
 
 from muscle_llm.distill.losses import compatibility_loss, next_token_targets  # noqa: E402
+from muscle_llm.distill.teachers import LiveTeacher  # noqa: E402
 from muscle_llm.errors import AdapterError, ConfigError, RunError  # noqa: E402
 from muscle_llm.models import load_base, load_tokenizer, save_adapter  # noqa: E402
 from muscle_llm.train import train_compat_adapter, train_task_adapter  # noqa: E402
@@ -129,6 +130,42 @@ def test_max_steps_ends_the_training(tiny_base, examples, short, lora, tmp_path)
     )
     assert result.steps == 3
     assert len(result.eval_losses) == 1
+
+
+def test_what_a_logging_integration_wrote_stays(tiny_base, examples, short, lora, tmp_path, monkeypatch):
+    from pathlib import Path
+
+    import transformers.trainer
+
+    class Board(transformers.TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            assert args.run_name.endswith("/adapter")
+            (Path(args.output_dir) / "runs" / "now").mkdir(parents=True)
+            (Path(args.output_dir) / "runs" / "now" / "events").write_text("loss")
+
+    monkeypatch.setattr(
+        transformers.trainer, "DEFAULT_CALLBACKS", [*transformers.trainer.DEFAULT_CALLBACKS, Board]
+    )
+    folder = tmp_path / "adapter"
+    train_task_adapter(
+        base=tiny_base, examples=examples, output_dir=folder, lora=lora, training=short, progress=False
+    )
+    assert (folder / "runs" / "now" / "events").read_text() == "loss"
+    assert not (folder / "checkpoints").exists()
+
+
+def test_several_gpus_in_sight_do_not_split_the_model(
+    tiny_base, tiny_base_2, adapters, examples, short, tmp_path
+):
+    tokenizer = load_tokenizer(tiny_base_2)
+    rows = tokenize(examples, tokenizer, max_length=64)
+    values = argument_values(short, output_dir=tmp_path / "run", seed=0, steps=2, validated=False)
+    args = CompatConfig(**values)
+    args._n_gpu = 2
+    student = load_student(tiny_base_2, adapters[1], "float32")
+    live = LiveTeacher(load_task_model(tiny_base, adapters[0], "float32"))
+    trainer = CompatTrainer(student, live, args, rows, [], processing_class=tokenizer)
+    assert trainer.args.n_gpu == 1
 
 
 def test_without_validation_the_last_epoch_is_kept(tiny_base, examples, short, lora, tmp_path):

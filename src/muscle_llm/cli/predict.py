@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from muscle_llm.errors import ConfigError
 
 if TYPE_CHECKING:
     from muscle_llm.predict import Sampling
+    from muscle_llm.predict.harness import Engine
     from muscle_llm.predictions.schema import Predictions
     from muscle_llm.tasks import Task
 
@@ -134,7 +136,6 @@ def _from_base(task: Task, name: str, log: Path, sampling: Sampling, options: di
 
 def _from_vllm(task: Task, name: str, log: Path, sampling: Sampling, options: dict[str, Any]) -> Predictions:
     from muscle_llm.models import adapter_hash, base_fingerprint
-    from muscle_llm.predict import predict_with
     from muscle_llm.predict.answers import AnswerLog
     from muscle_llm.predict.vllm_engine import VllmEngine
 
@@ -151,16 +152,29 @@ def _from_vllm(task: Task, name: str, log: Path, sampling: Sampling, options: di
             trust_remote_code=options["trust_remote_code"],
             answers=answers,
         )
-        return predict_with(
-            engine,
-            task,
-            model_name=name,
-            limit=options["limit"],
-            progress=not options["quiet"],
-            chat=options["chat"],
-            sampling=sampling,
-            extra=extra,
-        )
+        return _ask(engine, task, name, sampling, options, extra)
+
+
+def _ask(
+    engine: Engine,
+    task: Task,
+    name: str,
+    sampling: Sampling,
+    options: dict[str, Any],
+    extra: Mapping[str, str] | None = None,
+) -> Predictions:
+    from muscle_llm.predict import predict_with
+
+    return predict_with(
+        engine,
+        task,
+        model_name=name,
+        limit=options["limit"],
+        progress=not options["quiet"],
+        chat=options["chat"],
+        sampling=sampling,
+        extra=extra,
+    )
 
 
 _FROM = {"transformers": _from_base, "vllm": _from_vllm}
@@ -169,7 +183,6 @@ _FROM = {"transformers": _from_base, "vllm": _from_vllm}
 def _from_endpoint(
     task: Task, name: str, log: Path, sampling: Sampling, options: dict[str, Any]
 ) -> Predictions:
-    from muscle_llm.predict import predict_with
     from muscle_llm.predict.answers import AnswerLog
     from muscle_llm.predict.endpoint import EndpointEngine, EndpointSettings
 
@@ -187,15 +200,7 @@ def _from_endpoint(
     draws = {"temperature": sampling.temperature, "seed": sampling.seed}
     with closing(AnswerLog(log, run | draws)) as answers:
         engine = EndpointEngine(settings, answers=answers)
-        return predict_with(
-            engine,
-            task,
-            model_name=name,
-            limit=options["limit"],
-            progress=not options["quiet"],
-            chat=options["chat"],
-            sampling=sampling,
-        )
+        return _ask(engine, task, name, sampling, options)
 
 
 def _headline(found: Predictions, task: Task) -> str:

@@ -28,6 +28,7 @@ __all__ = ["prepare_rows", "replayed_rows", "run_training"]
 
 _CHECKPOINTS = "checkpoints"
 _RUN_KEY = "run.json"
+_LOGS = "runs"  # what transformers' TensorBoard integration leaves among the checkpoints
 
 
 def prepare_rows(
@@ -130,6 +131,8 @@ def run_training(
                 shutil.copyfile(Path(best) / name, temporary)
     result = _result(trainer, output_dir)
     _write_record(trainer, whole, result)
+    if (checkpoints / _LOGS).is_dir():
+        shutil.copytree(checkpoints / _LOGS, output_dir / _LOGS, dirs_exist_ok=True)
     shutil.rmtree(checkpoints)
     return result
 

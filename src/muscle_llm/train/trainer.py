@@ -63,6 +63,7 @@ def argument_values(
     """
     values: dict[str, Any] = dict(
         output_dir=str(output_dir),
+        run_name="/".join(output_dir.parts[-4:-1]),  # for logging integrations: the end of the adapter's path
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation,
@@ -165,6 +166,9 @@ class AdapterTrainer(Trainer):
         checkpoint_steps: int | None = None,
         callbacks: list[TrainerCallback] | None = None,
     ) -> None:
+        if args.n_gpu > 1:
+            # Trainer would wrap the model in DataParallel, which neither teachers nor adapters follow.
+            cast("Any", args)._n_gpu = 1
         super().__init__(
             model=model,
             args=args,
