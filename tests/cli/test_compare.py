@@ -51,6 +51,15 @@ def test_json_goes_to_a_file_and_names_are_shown(files, capsys, tmp_path):
     assert json.loads(target.read_text())["new"]["name"] == "v2"
 
 
+@pytest.mark.parametrize("option", ["--filter", "--metric"])
+def test_an_option_that_means_nothing_to_the_files_is_refused(files, capsys, option):
+    code, _, err = run(capsys, *files, option, "strict-match")
+    assert code == 2
+    assert f"{option} strict-match" in err
+    assert "is read as 'table'" in err
+    assert f"Leave {option} out" in err
+
+
 def test_one_file_holds_both_sides(tmp_path, capsys):
     path = tmp_path / "both.jsonl"
     path.write_text("\n".join(json.dumps({"q": i, "a": {"ok": i < 3}, "b": {"ok": i > 1}}) for i in range(5)))

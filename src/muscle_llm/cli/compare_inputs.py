@@ -15,6 +15,10 @@ __all__ = ["Folders", "Inputs", "Settings"]
 Folders = Mapping[str, Mapping[str, "Callable[[], Predictions]"]]
 
 
+# Formats in which what counts as right is settled already.
+_ONE_METRIC = ("table", "muscle-llm")
+
+
 @dataclass(frozen=True)
 class Inputs:
     """The files or folders of all versions, and how to read them.
@@ -40,10 +44,14 @@ class Inputs:
     select: str | None = None
 
     def read_all(self) -> dict[str, Predictions]:
-        """Read every version's one task."""
+        """Read every version's one task.
+
+        Raises:
+            InputError: a file cannot be used, or ``--filter`` or ``--metric`` means nothing to any of them.
+        """
         from muscle_llm.predictions import read_predictions
 
-        return {
+        found = {
             name: read_predictions(
                 path,
                 columns=self._columns(name),
@@ -55,6 +63,24 @@ class Inputs:
             )
             for name, path in self.paths.items()
         }
+        self._refuse_unused(found)
+        return found
+
+    def _refuse_unused(self, found: Mapping[str, Predictions]) -> None:
+        from muscle_llm.errors import InputError
+
+        told = {name: predictions.provenance for name, predictions in found.items()}
+        formats = ", ".join(f"{self.paths[name]} is read as '{p.format}'" for name, p in told.items())
+        if self.filter is not None and self.filter not in {p.filter for p in told.values()}:
+            raise InputError(
+                f"--filter {self.filter}: only lm-evaluation-harness logs have answer filters, and none of "
+                f"the files is one ({formats}). Leave --filter out."
+            )
+        if self.metric is not None and all(p.format in _ONE_METRIC for p in told.values()):
+            raise InputError(
+                f"--metric {self.metric}: none of the files holds several metrics to choose from "
+                f"({formats}). Leave --metric out; --map correct=COLUMN names the column that decides."
+            )
 
     def folders(self) -> Folders | None:
         """Return version -> task -> function that reads it, where old and new are folders and one of them

@@ -12,6 +12,7 @@ from muscle_llm.study.tables import (
     INTERVALS,
     accuracy_word,
     marked,
+    opening,
     read_all,
     safe,
     shown,
@@ -37,7 +38,7 @@ def ablation_page(results: Path, *, validation: bool = True) -> str:
     cells = [measure(outcomes, validation=validation) for outcomes in read_all(results)]
     about = about_of(results)
     part = "validation part, which choices are made on" if validation else "test part"
-    parts = ["# Ablation", f"On the {part}. {what_ran(cells, about)}"]
+    parts = [*opening(about), f"On the {part}. {what_ran(cells, about)}"]
     for m in cells:
         parts += [f"## {title_of(m)}", _ablation_table(m, about.get("remedies", {}))]
     return "\n\n".join([*parts, INTERVALS]) + "\n"

@@ -29,6 +29,7 @@ from muscle_llm.study.tables import (
     having,
     lead_over,
     marked,
+    opening,
     pooled_over,
     read_all,
     role_of,
@@ -79,7 +80,7 @@ def study_page(
     """
     cells, about = [measure(outcomes) for outcomes in read_all(results)], about_of(results)
     parts = [
-        "# Study",
+        *opening(about),
         what_ran(cells, about),
         "## Is the aim met?",
         aim_sentence(cells, default, published),

@@ -109,6 +109,8 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
     if not rows:
         raise InputError(f"{root}: no cell of the study is finished yet. Run it without --collect.")
     about = {
+        "title": settings.title,
+        "about": settings.about,
         "instances": instances,
         "kinds": kinds,
         "validation_share": settings.validation_share,

@@ -37,6 +37,8 @@ class StudySettings:
 
     Args:
         updates: by name.
+        title: heading of the page.
+        about: Markdown that opens the page: what the study asks, and what its author concludes.
         tasks: as in an update.
         remedies: as in an update; every one with as many optimizer steps as the control.
         seeds: one run of everything for each.
@@ -54,6 +56,8 @@ class StudySettings:
 
     updates: Mapping[str, StudyUpdate]
     tasks: tuple[TaskSettings, ...]
+    title: str = "Study"
+    about: str = ""
     remedies: tuple[Remedy, ...] = field(default_factory=lambda: tuple(RECIPES.values()))
     seeds: tuple[int, ...] = (1, 2, 3, 4, 5)
     lora: LoraSettings = field(default_factory=LoraSettings)

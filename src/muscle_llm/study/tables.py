@@ -21,6 +21,7 @@ __all__ = [
     "having",
     "lead_over",
     "marked",
+    "opening",
     "pooled_over",
     "read_all",
     "role_of",
@@ -76,6 +77,12 @@ def lead_over(cells: Cells, name: str, control: str) -> str:
     if name == control:
         return ""
     return shown(removed_share_difference(both, name, control), signed=True) if both else NO_VALUE
+
+
+def opening(about: Mapping[str, Any]) -> list[str]:
+    """Return a page's heading and what the study's author says."""
+    said = str(about.get("about", "")).strip()
+    return [f"# {safe(str(about.get('title', 'Study')))}", *([said] if said else [])]
 
 
 def what_ran(cells: Cells, about: Mapping[str, Any]) -> str:
