@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_base_2
     (folder / "task.yaml").write_text(TASK, encoding="utf-8")
     sides = f'{{old: {{base: "{tiny_base}"}}, new: {{base: "{tiny_base_2}"}}}}'
     (folder / "study.yaml").write_text(
-        f"updates: {{one: {sides}}}\nseeds: [1, 2]\n" + COMMON, encoding="utf-8"
+        f"updates: {{one: {sides}}}\nseeds: [1, 2]\nvalidation_share: 0.5\n" + COMMON, encoding="utf-8"
     )
     (folder / "update.yaml").write_text(
         f'old: {{base: "{tiny_base}"}}\nnew: {{base: "{tiny_base_2}"}}\n' + COMMON, encoding="utf-8"
@@ -148,6 +148,19 @@ def test_several_processes_share_the_cells(study: Path, world: Path, tmp_path: P
     ]
     assert main(arguments) == 0
     assert (tmp_path / "run/results.parquet").exists()
+
+
+def test_what_is_finished_is_told_and_collected(
+    study: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = str(world / "study.yaml")
+    assert main(["study", config, "--out", str(study), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [" begun  one, sums, seed 1", " begun  one, sums, seed 2"]
+    assert main(["study", config, "--out", str(tmp_path / "other"), "--collect"]) == 2
+    assert "no cell of the study is finished" in capsys.readouterr().err
+    page = tmp_path / "page.md"
+    assert main(["study", config, "--out", str(study), "--collect", "--ablation", "--page", str(page)]) == 0
+    assert "| replayed | student\\_wrong | 1.0 | 0.0 | replay 5 |" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
