@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
@@ -193,7 +194,7 @@ def _dump(value: Any) -> bytes:
 def _change(document: Any, rng: random.Random, before: Damage) -> tuple[Any, Damage]:
     paths = list(_places(document))
     if not paths:
-        return rng.choice(VALUES), Damage("json document")
+        return copy.deepcopy(rng.choice(VALUES)), Damage("json document")
     # Short paths are few; without this the deep ones would get nearly all the damage.
     depth = rng.choice(sorted({len(p) for p in paths}))
     path = rng.choice([p for p in paths if len(p) == depth])
@@ -207,7 +208,7 @@ def _change(document: Any, rng: random.Random, before: Damage) -> tuple[Any, Dam
     elif kind == "rename" and isinstance(parent, dict):
         parent[rng.choice(("", "x", str(last) + "_", str(last).upper()))] = parent.pop(last)
     elif kind == "double" and isinstance(parent, list):
-        parent.insert(rng.randrange(len(parent) + 1), parent[last])
+        parent.insert(rng.randrange(len(parent) + 1), copy.deepcopy(parent[last]))
     elif kind == "swap":
         keys = list(parent) if isinstance(parent, dict) else list(range(len(parent)))
         other = rng.choice(keys)
@@ -216,7 +217,7 @@ def _change(document: Any, rng: random.Random, before: Damage) -> tuple[Any, Dam
         parent[last] = rng.choice(([parent[last]], {"value": parent[last]}, json.dumps(parent[last])))
     else:
         kind = "replace"
-        parent[last] = rng.choice(VALUES)
+        parent[last] = copy.deepcopy(rng.choice(VALUES))  # a later change may reach into it
     row = next((step for step in path[:-1] if isinstance(step, int)), None)
     same = before.what == "json" or (before.row is not None and before.row == row)
     return document, Damage(f"json {kind}", row if same else None, str(last))
