@@ -6,17 +6,24 @@ import math
 from dataclasses import dataclass
 
 from muscle_llm.study.analysis import Estimate, pooled_difference, removed_share, removed_share_difference
-from muscle_llm.study.tables import UNKNOWN, Cells, having, pooled_over, safe, shown
+from muscle_llm.study.tables import UNKNOWN, Cells, having, having_excess, pooled_over, safe, shown
 
 __all__ = ["aim_sentence"]
 
 
 def aim_sentence(cells: Cells, default: str, published: str) -> str:
-    """Return in words whether the default reaches the study's aim, and what it misses."""
+    """Return in words whether the default reaches the study's aim, and what it misses.
+
+    Shares are judged over the updates and tasks in which new breaks more than the old re-run,
+    accuracy over all.
+    """
     have, name = having(cells, default), safe(default)
     if not have:
         return f"It cannot be said: the results hold no {name}."
-    share = removed_share(have, default)
+    excess = having_excess(have)
+    if not excess:
+        return "It cannot be said: there are no excess negative flips to remove."
+    share = removed_share(excess, default)
     change = pooled_difference(have, "accuracy", default, "new")
     words = f"It changes accuracy against `new` by {shown(change, signed=True)} points"
     aims = [
@@ -26,7 +33,7 @@ def aim_sentence(cells: Cells, default: str, published: str) -> str:
         _Aim("accuracy", words, "no loss", change, 0.0),
     ]
     for control in dict.fromkeys(c for c in ("continued", published) if c != default):
-        both = having(cells, default, control)
+        both = having(excess, default, control)
         more = removed_share_difference(both, default, control) if both else UNKNOWN
         words = f"It removes {shown(more, signed=True)} points more of it than {safe(control)}"
         aims.append(_Aim(f"lead over {safe(control)}", words, "25 points or more", more, 0.25))
@@ -38,7 +45,9 @@ def aim_sentence(cells: Cells, default: str, published: str) -> str:
         + (f" Not met or not to be told: {', '.join(missed)}." if missed else ""),
         "",
         *(f"- {aim.words}. Aim: {aim.aim}; **{aim.verdict}**." for aim in aims),
-        f"- Of {len(lower)} pairs of an update and a task, its accuracy is below `new`'s in "
+        f"- Shares are judged over the {len(excess)} of {len(have)} pairs of an update and a task in "
+        "which `new` breaks more than the old re-run.",
+        f"- Of {len(lower)} pairs, its accuracy is below `new`'s in "
         f"{sum(e.value < 0 for e in lower)}, with the whole interval in {sum(e.high < 0 for e in lower)}.",
     ]
     return "\n".join(lines)

@@ -27,6 +27,7 @@ from muscle_llm.study.tables import (
     Cells,
     accuracy_word,
     having,
+    having_excess,
     lead_over,
     marked,
     opening,
@@ -86,7 +87,7 @@ def study_page(
         aim_sentence(cells, default, published),
         "## Remedies",
         _REMEDIES.format(published=safe(published)),
-        headline(cells, published),
+        *_headlines(cells, published),
         *(f"![{safe(Path(plot).stem)}]({plot})" for plot in plots),
         *_by("update", cells, lambda m: m.outcomes.update, published),
         *_by("task", cells, lambda m: m.outcomes.task, published),
@@ -103,6 +104,25 @@ def study_page(
         INTERVALS,
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _headlines(cells: Cells, published: str) -> Iterable[str]:
+    """Yield the pooled table; where some pairs have no excess, also one with them."""
+    excess = having_excess(cells)
+    if not excess:
+        yield "In no pair of an update and a task does `new` break more than the old re-run."
+        yield headline(cells, published)
+        return
+    yield headline(excess, published)
+    if len(excess) < len(cells):
+        kept = {id(m) for m in excess}
+        without = [title_of(m) for m in cells if id(m) not in kept]
+        yield (
+            f"The {len(excess)} of {len(cells)} pairs in which `new` breaks more than the old re-run. Left "
+            f"out, since there is no excess to remove: {'; '.join(without)}. With them, which makes the sum "
+            "that shares are taken of smaller and so the shares larger:"
+        )
+        yield headline(cells, published)
 
 
 def headline(cells: Cells, published: str) -> str:

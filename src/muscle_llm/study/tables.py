@@ -19,6 +19,7 @@ __all__ = [
     "Cells",
     "accuracy_word",
     "having",
+    "having_excess",
     "lead_over",
     "marked",
     "opening",
@@ -69,6 +70,11 @@ def read_all(results: Path) -> list[Outcomes]:
     if not found:
         raise InputError(f"{results} holds a study without results. Run the study first.")
     return found
+
+
+def having_excess(cells: Cells) -> list[Measured]:
+    """Return the updates and tasks in which new breaks more than the old re-run: only there is an excess."""
+    return [m for m in cells if m.difference("nfr", "new", "old_rerun").value > 0]
 
 
 def lead_over(cells: Cells, name: str, control: str) -> str:
