@@ -30,8 +30,8 @@ def main() -> None:
         f"([studies/remedies](studies/remedies/README.md)):\n\n{headline(excess, 'muscle')}\n\n"
         f"Over the {len(excess)} of {len(cells)} pairs of an update and a task that have an excess to "
         "remove. Excess: negative flips beyond those of merely re-training the old version with another "
-        "seed. Accuracy and differences are in points. `continued` is the control: the new adapter, trained on for "
-        f"as many steps.\n{END}"
+        "seed. Accuracy and differences are in points. `continued` is the control: the new adapter, "
+        f"trained on for as many steps.\n{END}"
     )
     before, _, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)

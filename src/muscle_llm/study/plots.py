@@ -23,7 +23,7 @@ from muscle_llm.study.analysis import (
 )
 from muscle_llm.study.page import flip_points, gap_points
 from muscle_llm.study.results import read_outcomes
-from muscle_llm.study.tables import having, shown_versions
+from muscle_llm.study.tables import having, having_excess, shown_versions
 from muscle_llm.text import printable
 
 if TYPE_CHECKING:
@@ -95,7 +95,8 @@ def write_plots(results: Path, folder: Path, *, kinds: Sequence[str] = ("svg",))
 
 
 def _pictures(cells: Cells) -> Iterator[tuple[str, Drawing]]:
-    shares = [(name, removed_share(having(cells, name), name)) for name in shown_versions(cells)]
+    excess = having_excess(cells) or cells
+    shares = [(name, removed_share(having(excess, name), name)) for name in shown_versions(excess)]
     shares = [(name, share) for name, share in shares if not math.isnan(share.value)]
     if shares:
         yield "removed", ((7.2, 1.2 + 0.27 * len(shares)), lambda axes: _forest(axes, cells, shares))
