@@ -14,7 +14,7 @@ import copy
 import functools
 import inspect
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -38,6 +38,8 @@ Answer = tuple[float, bool]
 
 # Padded tokens per forward pass when the batch size is "auto"; halved where memory runs out.
 _TOKENS = {"cpu": 4096, "cuda": 65536}
+# The same where logits of every position are kept: on a CPU, fresh memory for more costs more than it saves.
+_SCORED_TOKENS = {**_TOKENS, "cpu": 1024}
 _CHECKED = 3  # instances computed both ways before continuations share their context
 # Largest difference of a token's mean log-probability that counts as the same model.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
@@ -74,7 +76,6 @@ class TransformersEngine(_Base):
         self.truncated = 0
         self.shares_prefixes: bool | None = None if share_prefixes and _takes_masks(model) else False
         self._max_items = None if batch_size == "auto" else batch_size
-        self._max_tokens = _TOKENS.get(self.device.type, _TOKENS["cuda"])
         self.on_answer: Callable[[], None] = lambda: None
         self.draw = 0
         self._answers = answers
@@ -155,7 +156,7 @@ class TransformersEngine(_Base):
             return [[text, self.finish_reason[str(r.args[0])]] for text, r in zip(found, chosen, strict=True)]
 
         names = [["generate_until", str(self.draw), *map(str, r.args)] for r in requests]
-        for batch, found in self._run(room, names, answer):
+        for batch, found in self._run(room, names, answer, _TOKENS):
             for i, (text, reason) in zip(batch, found, strict=True):
                 texts[i] = text
                 self.finish_reason[str(requests[i].args[0])] = reason
@@ -194,7 +195,7 @@ class TransformersEngine(_Base):
 
         sizes = [t.size if self.shares_prefixes else _alone(t) for t in trees]
         names = [["loglikelihood", *(text for i in g for text in requests[i][0] or ())] for g in jobs]
-        for batch, found in self._run(sizes, names, answer):
+        for batch, found in self._run(sizes, names, answer, _SCORED_TOKENS):
             for j, answers in zip(batch, found, strict=True):
                 for i, (value, greedy) in zip(jobs[j], answers, strict=True):
                     results[i] = (float(value), bool(greedy))
@@ -250,13 +251,15 @@ class TransformersEngine(_Base):
         sizes: Sequence[int],
         names: Sequence[Sequence[str]],
         answer: Callable[[list[int]], list[Any]],
+        tokens: Mapping[str, int],
     ) -> Iterator[tuple[list[int], list[Any]]]:
         """Answer jobs batch by batch, each batch stored whole before the next; halve batches that do not fit.
 
         A batch that is stored is not computed again: what is in a batch does not depend on what was stored,
         so a run that was interrupted ends with the very numbers of one that was not.
         """
-        waiting = deque(plan_batches(sizes, max_items=self._max_items, max_tokens=self._max_tokens))
+        limit = tokens.get(self.device.type, tokens["cuda"])
+        waiting = deque(plan_batches(sizes, max_items=self._max_items, max_tokens=limit))
         while waiting:
             batch = waiting.popleft()
             key = [list(names[i]) for i in batch]
