@@ -172,3 +172,12 @@ def test_bootstrap_is_seeded_and_leaves_undefined_draws_out():
 def test_levels_outside_the_open_unit_interval_are_refused(confidence):
     with pytest.raises(ValueError, match="between 0 and 1"):
         z_value(confidence)
+
+
+def test_the_standard_error_of_enormous_numbers_does_not_overflow():
+    from muscle_llm.metrics.clusters import cluster_standard_error
+
+    values = np.array([1.0, 0.0, 0.5, 0.25])
+    small, _ = cluster_standard_error(values, None)
+    large, _ = cluster_standard_error(values * 1e300, None)
+    assert large == pytest.approx(small * 1e300)

@@ -34,6 +34,8 @@ Codes = NDArray[np.integer]
 # With more clusters than this the bootstrap gives what the linearised standard error gives, only slower.
 _BOOTSTRAP_CLUSTERS = 2000
 
+_SQUARABLE = 1e100  # larger numbers, which only damaged scores are, are scaled before they are squared
+
 
 def cluster_standard_error(values: Floats, clusters: Codes | None = None) -> tuple[float, int]:
     """Return the standard error of the mean of ``values``, and the number of clusters.
@@ -54,6 +56,9 @@ def cluster_standard_error(values: Floats, clusters: Codes | None = None) -> tup
 
     Source: Miller (2024), Adding error bars to evals, clustered errors (arXiv 2411.00640).
     """
+    largest = float(np.abs(values).max(initial=0.0))
+    scale = largest if largest > _SQUARABLE else 1.0
+    values = values / scale if scale != 1.0 else values
     deviations = values - values.mean() if values.size else values
     if clusters is not None:
         sizes = np.bincount(clusters)
@@ -61,7 +66,7 @@ def cluster_standard_error(values: Floats, clusters: Codes | None = None) -> tup
     count = deviations.size
     if count < 2:
         return math.nan, count
-    return math.sqrt(count / (count - 1) * float(deviations @ deviations)) / values.size, count
+    return scale * math.sqrt(count / (count - 1) * float(deviations @ deviations)) / values.size, count
 
 
 def _quantile(confidence: float, clusters: ArrayLike) -> Floats:
