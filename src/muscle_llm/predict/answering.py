@@ -28,7 +28,7 @@ def read_prompts(path: str | Path, count: int) -> list[str]:
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # texts may hold other line ends
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the prompts cannot be read ({error}).") from error
     found: dict[str, None] = {}

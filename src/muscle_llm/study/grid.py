@@ -92,7 +92,7 @@ def _worker(settings: StudySettings, root: Path, threads: int, prepare: Callable
     torch.set_num_threads(threads)
     prepare()
     try:
-        _work(settings, root, lambda line: print(line, flush=True))
+        _work(settings, root, lambda line: print(line, file=sys.stderr, flush=True))
     except MuscleError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)

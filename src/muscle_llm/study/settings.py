@@ -77,6 +77,10 @@ class StudySettings:
             )
         for name in self.updates:
             check_name("update", name)
+            if self.updates[name].old.pretrain or self.updates[name].new.pretrain:
+                raise ConfigError(
+                    f"update '{name}': a study takes bases that are there: name them by 'base'."
+                )
             self.update(name, self.seeds[0])
 
     def update(self, name: str, seed: int, task: str | None = None) -> UpdateSettings:

@@ -189,7 +189,7 @@ class TaskPlan:
     def training_settings(self, *sides: str) -> dict[str, Any]:
         """Return what a training depends on besides its adapters: bases, task, hyper-parameters."""
         return {
-            "bases": [base_fingerprint(self.base(side)) for side in sides],
+            "bases": [_weights_of(self.base(side)) for side in sides],
             "task": self.task_hash,
             "training": dataclasses.asdict(self.training),
             "seed": self.remedy_seed,
@@ -199,7 +199,7 @@ class TaskPlan:
     def predict_settings(self, side: str) -> dict[str, Any]:
         """Return what predictions depend on besides the adapter."""
         return {
-            f"{side}_base": base_fingerprint(self.base(side)),
+            f"{side}_base": _weights_of(self.base(side)),
             "task": self.task_hash,
             "limit": self.settings.limit,
             "batch_size": self._batch_size,
@@ -264,7 +264,7 @@ class TaskPlan:
         return Stage(
             name=f"{self.label}/train/{version}",
             title=f"{self.label}: take the given {version} task adapter",
-            settings=lambda: {"base": base_fingerprint(self.base(version)), "given": adapter_hash(given)},
+            settings=lambda: {"base": _weights_of(self.base(version)), "given": adapter_hash(given)},
             inputs=(),
             outputs=self.weights(version),
             action=take,
@@ -289,7 +289,7 @@ class TaskPlan:
             name=f"{self.label}/train/{version}",
             title=f"{self.label}: {_training_title(version)}",
             settings=lambda: {
-                "base": base_fingerprint(self.base(side)),
+                "base": _weights_of(self.base(side)),
                 "task": self.task_hash,
                 "lora": dataclasses.asdict(self.lora) if start is None else None,
                 "training": dataclasses.asdict(self.training),
@@ -365,6 +365,11 @@ def comparison_of(settings: UpdateSettings, task: TaskSettings, folder: RunFolde
     tables = {name: read_store(home / f"{name}.parquet") for name in versions_of(settings, task)}
     candidates = {name: tables[name] for name in tables if name not in ("old", "new")}
     return compare(tables["old"], tables["new"], candidates, roles=_roles(settings, task))
+
+
+def _weights_of(base: str) -> str:
+    """Say which weights a base has; by name where they are not on this machine yet."""
+    return base_fingerprint(base) or f"name:{base}"
 
 
 def _base_of(settings: UpdateSettings, side: str, folder: RunFolder) -> str:

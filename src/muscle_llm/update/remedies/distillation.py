@@ -166,5 +166,5 @@ def _answers_stage(plan: TaskPlan, count: int) -> Stage:
 def _read_answers(path: Path) -> list[Example]:
     from muscle_llm.tasks import Example
 
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     return [Example(f"replay:{i}", r["prompt"], r["completion"]) for i, r in enumerate(rows)]

@@ -46,7 +46,10 @@ class Ensemble(Remedy):
 
         def answer() -> None:
             from muscle_llm.predict.ensemble import together
+            from muscle_llm.train.pairs import check_same_tokenizer
 
+            bases = plan.base("old"), plan.base("new")
+            check_same_tokenizer(plan.tokenizer("old"), plan.tokenizer("new"), *bases)
             model = together(plan.load("new"), plan.load("old"), share=self.share)
             plan.store(plan.ask(model, self.name, "new"), self.name)
 
