@@ -158,6 +158,12 @@ def test_what_is_finished_is_told_and_collected(
     assert capsys.readouterr().out.splitlines() == [" begun  one, sums, seed 1", " begun  one, sums, seed 2"]
     assert main(["study", config, "--out", str(tmp_path / "other"), "--collect"]) == 2
     assert "no cell of the study is finished" in capsys.readouterr().err
+    changed = tmp_path / "changed.yaml"
+    text = (world / "study.yaml").read_text(encoding="utf-8").replace(": task.yaml", f": {world}/task.yaml")
+    text = text.replace(": prompts.jsonl", f": {world}/prompts.jsonl")
+    changed.write_text(text.replace("epochs: 1", "epochs: 2"), encoding="utf-8")
+    assert main(["study", str(changed), "--out", str(study), "--collect"]) == 2  # those were other settings
+    assert "no cell of the study is finished" in capsys.readouterr().err
     page = tmp_path / "page.md"
     assert main(["study", config, "--out", str(study), "--collect", "--ablation", "--page", str(page)]) == 0
     assert "| replayed | student\\_wrong | 1.0 | 0.0 | replay 5 |" in page.read_text(encoding="utf-8")
@@ -169,6 +175,8 @@ def test_what_is_finished_is_told_and_collected(
         ("kind: dial, name: none", "kind: dail, name: none", "line 9.*no kind of remedy is 'dail'.*'dial'"),
         ("of: plain, share: 0", "oof: plain, share: 0", "line 9: unknown key 'oof'.*'of'"),
         ("of: plain, share: 0", "of: plian, share: 0", "'plian', which does not come before it.*'plain'"),
+        ("of: plain, share: 0", "of: old, share: 0", "belongs to the old base"),
+        ("name: all, of: plain", "name: all, of: later", "'later', which does not come before it"),
         ("of: plain, share: 0", "of: plain, share: 2", "share must be between 0 and 1"),
         (", prompts: prompts.jsonl", "", "replays prompts, but task 'sums' has none"),
         ("candidates: 2", "candidates: 1", "at least 2"),

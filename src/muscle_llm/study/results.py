@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from muscle_llm.errors import InputError
+from muscle_llm.errors import InputError, RunError
 from muscle_llm.files import atomic_path
 from muscle_llm.study.grid import cell_plan
 from muscle_llm.study.settings import StudySettings
-from muscle_llm.update.task_plan import versions_of
+from muscle_llm.update.stages import RunFolder
+from muscle_llm.update.task_plan import TaskPlan, versions_of
 
 __all__ = ["Outcomes", "collect", "read_outcomes", "write_results"]
 
@@ -77,7 +78,7 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
         folder, plan = cell_plan(settings, cell, root)
         stages = folder.manifest["stages"]
         versions = versions_of(plan.update, plan.settings)
-        if not all(f"{cell.task}/predict/{version}" in stages for version in versions):
+        if not _finished(folder, plan):
             continue
         seconds |= {stage["fingerprint"]: stage["seconds"] for stage in stages.values()}
         environment = folder.manifest.get("environment", environment)
@@ -120,6 +121,14 @@ def collect(settings: StudySettings, root: Path) -> pa.Table:
         "environment": environment,
     }
     return pa.Table.from_pylist(rows, _SCHEMA).replace_schema_metadata({_ABOUT: json.dumps(about)})
+
+
+def _finished(folder: RunFolder, plan: TaskPlan) -> bool:
+    """Tell whether every stage of a cell was done with these very settings."""
+    try:
+        return all(folder.finished(stage, folder.fingerprint(stage)) for stage in plan.version_stages())
+    except RunError:  # an input is missing
+        return False
 
 
 _SCHEMA = pa.schema(

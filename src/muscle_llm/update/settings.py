@@ -161,17 +161,17 @@ class UpdateSettings:
             twice = sorted({n for n in names if names.count(n) > 1})
             if twice:
                 raise ConfigError(f"two entries are named {what} '{twice[0]}'; give one another 'name'.")
-        known = {"old", "new", *CONTROLS}
-        for remedy in self.remedies:
-            for version in remedy.needs():
-                if version not in known:
-                    raise ConfigError(
-                        f"remedy '{remedy.name}' needs '{version}', which does not come before it. "
-                        f"{did_you_mean(version, known)}"
-                    )
-            known.add(remedy.name)
-            for task in self.tasks_of(remedy):
+        for task in self.tasks:
+            known = ["old", "new", *CONTROLS]  # what has an adapter by then
+            for remedy in self.remedies_of(task):
+                for version in remedy.needs():
+                    if version not in known:
+                        raise ConfigError(
+                            f"remedy '{remedy.name}', task '{task.label}': it needs the adapter '{version}', "
+                            f"which does not come before it. {did_you_mean(version, known)}"
+                        )
                 remedy.check_task(task)
+                known += [remedy.name] if remedy.has_adapter else []
 
     def tasks_of(self, remedy: Remedy) -> tuple[TaskSettings, ...]:
         """Return the tasks a remedy is for."""

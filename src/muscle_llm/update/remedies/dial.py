@@ -38,6 +38,11 @@ class Dial(Remedy):
         super().__post_init__()
         if not 0 <= self.share <= 1:
             raise ConfigError(f"remedy '{self.name}': share must be between 0 and 1, not {self.share!r}.")
+        if self.of in ("old", "old_rerun"):
+            raise ConfigError(
+                f"remedy '{self.name}': the adapter '{self.of}' belongs to the old base and cannot be mixed "
+                "with the new one. Name a remedy."
+            )
 
     def needs(self) -> tuple[str, ...]:
         """Return both ends of the dial."""
