@@ -94,6 +94,7 @@ def _run(settings: StudySettings, root: Path, processes: int, quiet: bool) -> No
         root,
         processes=processes,
         prepare=calm_libraries,
+        quiet=quiet,
         report=lambda line: None if quiet else click.echo(printable(line), err=True),
     )
 

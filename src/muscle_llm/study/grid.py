@@ -43,6 +43,7 @@ def run_cells(
     processes: int = 1,
     prepare: Callable[[], None] = lambda: None,
     report: Report = print,
+    quiet: bool = False,
 ) -> None:
     """Run every cell that is not finished; an interrupted study goes on where it stopped.
 
@@ -53,7 +54,8 @@ def run_cells(
         root: its folder.
         processes: how many at a time, at least 1; the machine's threads are divided among them.
         prepare: called in every process before it begins; with several, a function of a module.
-        report: called with one line per finished cell; with several processes it prints.
+        report: called with one line per finished cell; several processes print theirs to standard error.
+        quiet: several processes print nothing.
 
     Raises:
         MuscleError: an input cannot be used or a stage failed.
@@ -66,7 +68,7 @@ def run_cells(
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // processes)
     workers = [
-        context.Process(target=_worker, args=(settings, root, threads, prepare), daemon=True)
+        context.Process(target=_worker, args=(settings, root, threads, prepare, quiet), daemon=True)
         for _ in range(processes)
     ]
     for worker in workers:
@@ -86,13 +88,15 @@ def run_cells(
         )
 
 
-def _worker(settings: StudySettings, root: Path, threads: int, prepare: Callable[[], None]) -> None:
+def _worker(
+    settings: StudySettings, root: Path, threads: int, prepare: Callable[[], None], quiet: bool
+) -> None:
     import torch
 
     torch.set_num_threads(threads)
     prepare()
     try:
-        _work(settings, root, lambda line: print(line, file=sys.stderr, flush=True))
+        _work(settings, root, lambda line: None if quiet else print(line, file=sys.stderr, flush=True))
     except MuscleError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)

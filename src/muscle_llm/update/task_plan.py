@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from muscle_llm.comparison import Comparison
     from muscle_llm.predict import Sampling
     from muscle_llm.predictions import Predictions
+    from muscle_llm.update.remedies import Remedy
 
 __all__ = ["TaskPlan", "comparison_of", "versions_of"]
 
@@ -218,6 +219,21 @@ class TaskPlan:
             inputs=self.weights(version),
             outputs=(self.predictions(version),),
             action=lambda: self.store(self.ask(self.load(version), version, side), version),
+        )
+
+    def both_stage(self, remedy: Remedy, title: str, answer: Callable[[], Predictions]) -> Stage:
+        """Return the stage of a remedy that runs both task models for its answers."""
+        return Stage(
+            name=f"{self.label}/predict/{remedy.name}",
+            title=f"{self.label}: {title} ('{remedy.name}')",
+            settings=lambda: {
+                **self.predict_settings("new"),
+                **self.predict_settings("old"),
+                **remedy.settings(),
+            },
+            inputs=(*self.weights("old"), *self.weights("new")),
+            outputs=(self.predictions(remedy.name),),
+            action=lambda: self.store(answer(), remedy.name),
         )
 
     # ---------------------------------------------------------------- the plan's own

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from muscle_llm.errors import ConfigError
 from muscle_llm.update.remedies.base import Remedy
-from muscle_llm.update.stages import Stage
 
 if TYPE_CHECKING:
+    from muscle_llm.predictions import Predictions
+    from muscle_llm.update.stages import Stage
     from muscle_llm.update.task_plan import TaskPlan
 
 __all__ = ["Ensemble"]
@@ -44,26 +45,13 @@ class Ensemble(Remedy):
     def stages(self, plan: TaskPlan) -> list[Stage]:
         """Return the predicting."""
 
-        def answer() -> None:
+        def answer() -> Predictions:
             from muscle_llm.predict.ensemble import together
             from muscle_llm.train.pairs import check_same_tokenizer
 
             bases = plan.base("old"), plan.base("new")
             check_same_tokenizer(plan.tokenizer("old"), plan.tokenizer("new"), *bases)
             model = together(plan.load("new"), plan.load("old"), share=self.share)
-            plan.store(plan.ask(model, self.name, "new"), self.name)
+            return plan.ask(model, self.name, "new")
 
-        return [
-            Stage(
-                name=f"{plan.label}/predict/{self.name}",
-                title=f"{plan.label}: predict with old and new together ('{self.name}')",
-                settings=lambda: {
-                    **plan.predict_settings("new"),
-                    **plan.predict_settings("old"),
-                    **self.settings(),
-                },
-                inputs=(*plan.weights("old"), *plan.weights("new")),
-                outputs=(plan.predictions(self.name),),
-                action=answer,
-            )
-        ]
+        return [plan.both_stage(self, "predict with old and new together", answer)]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from muscle_llm.errors import ConfigError
 from muscle_llm.update.remedies.base import Remedy
-from muscle_llm.update.stages import Stage
 
 if TYPE_CHECKING:
+    from muscle_llm.predictions import Predictions
+    from muscle_llm.update.stages import Stage
     from muscle_llm.update.task_plan import TaskPlan
 
 __all__ = ["Rerank"]
@@ -48,25 +49,12 @@ class Rerank(Remedy):
     def stages(self, plan: TaskPlan) -> list[Stage]:
         """Return the predicting."""
 
-        def answer() -> None:
+        def answer() -> Predictions:
             from muscle_llm.predict import Sampling
             from muscle_llm.predict.rerank import likeliest
 
             sampling = Sampling(self.candidates, self.temperature)
             drawn = plan.ask(plan.load("new"), self.name, "new", sampling=sampling)
-            plan.store(likeliest(drawn, plan.load("old"), plan.tokenizer("old")), self.name)
+            return likeliest(drawn, plan.load("old"), plan.tokenizer("old"))
 
-        return [
-            Stage(
-                name=f"{plan.label}/predict/{self.name}",
-                title=f"{plan.label}: {self.candidates} answers from new, old chooses ('{self.name}')",
-                settings=lambda: {
-                    **plan.predict_settings("new"),
-                    **plan.predict_settings("old"),
-                    **self.settings(),
-                },
-                inputs=(*plan.weights("old"), *plan.weights("new")),
-                outputs=(plan.predictions(self.name),),
-                action=answer,
-            )
-        ]
+        return [plan.both_stage(self, f"{self.candidates} answers from new, old chooses", answer)]
