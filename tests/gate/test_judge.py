@@ -61,7 +61,7 @@ def test_power_is_told_in_the_units_of_the_metric(flips):
     found = clause(judge(Policy(all=Rules(accuracy_drop=0.01)), flips(200, 200, 400, 200)), "accuracy_drop")
     assert found.outcome is OPEN
     assert found.detectable == pytest.approx(0.066, abs=0.0003)
-    assert "these would show a harm of 6.6" in found.text
+    assert "would show a true harm of 6.6" in found.text
     assert "points" in found.text
     assert found.instances_needed == pytest.approx(1000 * 5.6**2, rel=0.01)
     again = flips(200 * 32, 200 * 32, 400 * 32, 200 * 32)

@@ -16,7 +16,7 @@ from muscle_llm.report.junit import render_junit
 from muscle_llm.report.verdict import print_verdict, worth_showing
 from muscle_llm.report.verdict_markdown import render_verdict_markdown
 
-HOSTILE = "a\x00\x1b[31m\u202e<script>|@user\ufffe\ud800\n]]>&#0;`*_"
+HOSTILE = "a\x00\x1b[31m\u202e<script>|@user\ufffe\ud800\n]]>&#0;`*_ https://a.example"
 
 
 def clauses(text: str = "says so") -> tuple[ClauseResult, ...]:
@@ -103,6 +103,7 @@ def test_hostile_text_stays_text():
     assert "<script>" not in markdown
     assert "@user" not in markdown
     assert "<b>" not in markdown
+    assert "https:/" not in markdown
     for line in markdown.splitlines():
         if line.startswith("|"):
             assert line.replace("\\|", "").count("|") == 6

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_ENDINGS = {
+    *(".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".eval"),
+    *(".gz", ".zip", ".zst", ".bz2", ".xz"),
+}
+
 _EPILOG = """
 \b
 Examples:
@@ -33,8 +38,8 @@ Without --map obvious names are taken. Without correct, an answer is right when 
 
 \b
 Folders: where OLD and NEW are folders with several tasks, every task found in both is compared, and --html,
---save, --plots and --llm-comparator name folders, with one item per task. PATH#NAME or --select NAME takes
-one task or run; last takes the newest run of each task.
+--flips, --save, --plots and --llm-comparator name folders, with one item per task. PATH#NAME or --select NAME
+takes one task or run; last takes the newest run of each task.
 
 \b
 Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclusive.
@@ -95,6 +100,12 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
     help="Write the verdict and the figures for a pull-request comment; - is standard output.",
 )
 @click.option(
+    "--flips",
+    "flips_to",
+    metavar="FILE|-",
+    help="Write the instances that flipped as JSON lines; - is standard output.",
+)
+@click.option(
     "--plots", "plots_to", type=click.Path(), help="Write the pictures to this folder, SVG and PNG."
 )
 @click.option("--save", "save_to", type=click.Path(), help="Keep the whole comparison, for view and report.")
@@ -145,6 +156,7 @@ def command(
     policy_from: str | None,
     junit_to: str | None,
     markdown_to: str | None,
+    flips_to: str | None,
     plots_to: str | None,
     save_to: str | None,
     llm_comparator_to: str | None,
@@ -165,6 +177,7 @@ def command(
     from muscle_llm.cli.compare_outputs import Outputs, write_outputs
     from muscle_llm.cli.compare_tasks import compare_folders
     from muscle_llm.predictions.mapping import parse_map
+    from muscle_llm.text import printable
 
     policy = _policy(policy_from, junit_to, confidence)
     if confidence is None:
@@ -184,16 +197,25 @@ def command(
         select=select,
     )
     settings = Settings(
-        old_name=names[0] if names else "old",
-        new_name=names[1] if len(names) > 1 else "new",
+        old_name=printable(names[0]) if names else "old",
+        new_name=printable(names[1]) if len(names) > 1 else "new",
         roles={} if old_rerun is None else {keys[-1]: "noise_floor"},
         confidence=confidence,
         tolerance=tolerance,
         similarity=similarity,
         on_mismatch="intersect" if on_mismatch == "intersect" else "error",
     )
-    outputs = Outputs(json_to, html_to, junit_to, markdown_to, plots_to, save_to, llm_comparator_to)
-    outputs.check()
+    outputs = Outputs(
+        json=json_to,
+        html=html_to,
+        junit=junit_to,
+        markdown=markdown_to,
+        flips=flips_to,
+        plots=plots_to,
+        save=save_to,
+        llm_comparator=llm_comparator_to,
+    )
+    outputs.check([*inputs.paths.values(), *([] if policy_from is None else [policy_from])])
     folders = inputs.folders()
     if folders is not None:
         verdict = compare_folders(folders, settings, policy, outputs)
@@ -243,11 +265,12 @@ def _patterns(texts: Sequence[str]) -> Mapping[str, str]:
 def _keys(candidates: Sequence[str], names: Sequence[str], *, rerun: bool) -> list[str]:
     """Return one distinct key per candidate: the names given, else the file names; the re-run comes last."""
     from muscle_llm.errors import InputError
+    from muscle_llm.text import printable
 
     if len(names) > 2 + len(candidates):
         raise InputError(f"--name: {len(names)} names are given for {2 + len(candidates)} files.")
-    given = list(names[2:])
-    stems = [Path(c).name.split(".")[0] or "candidate" for c in candidates]
+    given = [printable(name) for name in names[2:]]
+    stems = [printable(_stem(c)) for c in candidates]
     keys: list[str] = []
     for index, stem in enumerate(stems):
         key = given[index] if index < len(given) else stem
@@ -257,3 +280,11 @@ def _keys(candidates: Sequence[str], names: Sequence[str], *, rerun: bool) -> li
             key = f"{key}_{index + 1}"
         keys.append(key)
     return [*keys, "old_rerun"] if rerun else keys
+
+
+def _stem(path: str) -> str:
+    """Return a file's name without the endings of logs; other dots stay, as in ``llama-3.1``."""
+    name = Path(path.partition("#")[0]).name
+    while Path(name).suffix.lower() in _ENDINGS:
+        name = Path(name).stem
+    return name or "candidate"

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from muscle_llm.cli.compare_inputs import Folders, Settings
-from muscle_llm.cli.compare_outputs import Outputs, console, keep, tell_verdict, write_texts
+from muscle_llm.cli.compare_outputs import (
+    Outputs,
+    instance_texts,
+    keep,
+    screen,
+    tell_verdict,
+    write_texts,
+)
 from muscle_llm.errors import ComparabilityError, InputError
 
 if TYPE_CHECKING:
@@ -32,6 +39,10 @@ def compare_folders(
     from muscle_llm.comparison import summarise_tasks
     from muscle_llm.report.tasks import file_names
 
+    folders_to = {"html": outputs.html, "flips": outputs.flips, "llm-comparator": outputs.llm_comparator}
+    if "-" in folders_to.values():
+        option = next(name for name, to in folders_to.items() if to == "-")
+        raise InputError(f"--{option} -: several tasks give a file per task; name a folder for them.")
     if outputs.html is not None and outputs.html.lower().endswith((".html", ".htm")):
         raise InputError(
             f"--html {outputs.html}: several tasks give an index and a page per task; name a folder for them."
@@ -83,17 +94,14 @@ def _keep_task(result: Comparison, verdict: Verdict | None, outputs: Outputs, na
     def inside(folder: str | None, suffix: str) -> str | None:
         return None if folder is None else str(Path(folder) / f"{name}{suffix}")
 
-    keep(
-        result,
-        inside(outputs.save, ".parquet"),
-        inside(outputs.plots, ""),
-        inside(outputs.llm_comparator, ".json"),
-    )
+    keep(result, inside(outputs.save, ".parquet"), inside(outputs.plots, ""))
+    texts = instance_texts(result, inside(outputs.flips, ".jsonl"), inside(outputs.llm_comparator, ".json"))
     page = inside(outputs.html, ".html")
     if page is not None:
         from muscle_llm.report.html import render_html
 
-        write_texts({page: render_html(result, verdict=verdict)})
+        texts[page] = render_html(result, verdict=verdict)
+    write_texts(texts)
 
 
 def _write(
@@ -127,7 +135,8 @@ def _write(
         return
     from muscle_llm.report.tasks import print_tasks
 
-    print_tasks(results, summary, console(), verdict)
+    with screen() as console:
+        print_tasks(results, summary, console, verdict)
 
 
 def _index(

@@ -31,18 +31,14 @@ def _out(default: str) -> Any:
 def _write(out: str, text: str, force: bool, then: str) -> None:
     from pathlib import Path
 
+    from muscle_llm.cli.options import write_document
     from muscle_llm.errors import InputError
-    from muscle_llm.files import atomic_write_text
 
-    if out == "-":
-        click.echo(text, nl=False)
-        return
-    if Path(out).exists() and not force:
+    if Path(out).is_file() and not force:
         raise InputError(f"{out} exists. Give another name with --out, or write over it with --force.")
-    try:
-        atomic_write_text(out, text)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror}).") from error
+    write_document(text, out)
+    if out == "-":
+        return
     click.echo(f"{out} written; adapt it, then: {then}")
 
 

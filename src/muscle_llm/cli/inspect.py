@@ -43,7 +43,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Tell what FILE (a log, a table, or a folder of them) holds and how it would be read."""
-    from muscle_llm.cli.options import emit_json
+    from muscle_llm.cli.options import emit_json, standard_output
     from muscle_llm.predictions.describe import describe
     from muscle_llm.predictions.mapping import parse_map
     from muscle_llm.predictions.readers import ReadOptions
@@ -53,8 +53,9 @@ def command(
     if as_json:
         emit_json(description.to_dict(), "-")
     else:
-        for line in _lines(description):
-            click.echo(line)
+        with standard_output():
+            for line in _lines(description):
+                click.echo(line)
     # Several tasks in a folder are no problem: folder is compared with folder.
     return 2 if description.problem is not None and len(description.tasks) < 2 else 0
 

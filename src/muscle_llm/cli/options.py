@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
+import io
 import json
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import click
-
-from muscle_llm.errors import MissingExtraError
+from muscle_llm.errors import InputError, MissingExtraError
 from muscle_llm.files import atomic_write_text
 
-__all__ = ["calm_libraries", "emit_json", "require_training"]
+__all__ = [
+    "calm_libraries",
+    "cannot_write",
+    "emit_json",
+    "require_training",
+    "standard_output",
+    "write_document",
+]
 
 
 def require_training(what: str) -> None:
@@ -41,11 +51,83 @@ def calm_libraries() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Guard a block that writes to standard output, and only that.
+
+    A reader that leaves early (``| head``) is no error: the rest is dropped, and the exit code stays that of
+    the command, since 1 would read as a verdict. What the terminal's encoding lacks becomes an escape.
+
+    Raises:
+        InputError: it cannot be written, such as on a full disk.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_the_rest()
+    except OSError as error:
+        _drop_the_rest()
+        raise cannot_write("standard output", error) from error
+
+
+def _drop_the_rest() -> None:
+    """Send what standard output still holds nowhere, so that Python does not stumble over it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def cannot_write(name: str, error: OSError) -> InputError:
+    """Return the error that says which output cannot be written, and why.
+
+    Args:
+        name: the output as the user named it.
+        error: what the system says.
+
+    Example:
+        >>> str(cannot_write("a.json", OSError(errno.ENOSPC, "No space left on device")))
+        'a.json: cannot be written (No space left on device).'
+    """
+    why = error.strerror or str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError) and error.filename:
+        why = f"{error.filename} is a file, not a folder"
+    return InputError(f"{name}: cannot be written ({why}).")
+
+
+def write_document(text: str, where: str) -> None:
+    """Write a document in UTF-8 to a file, whole or not at all, or to standard output for ``-``.
+
+    A device or a pipe is written to and a link is followed; neither is replaced. Lone surrogates, which file
+    names can bring in, become escapes.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    content = text.encode("utf-8", "backslashreplace")
+    if where == "-":
+        if sys.stdout is None:
+            raise InputError("standard output: cannot be written (it is closed).")
+        with standard_output():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.flush()
+        return
+    path = Path(where)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+        else:
+            target = path.resolve() if path.is_symlink() else path
+            atomic_write_text(target, content.decode("utf-8"))
+    except OSError as error:
+        raise cannot_write(where, error) from error
+
+
 def emit_json(document: dict[str, Any], where: str) -> None:
     """Write a JSON document to a file, or to standard output for ``-``."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if where == "-":
-        click.echo(text, nl=False)
-        sys.stdout.flush()
-    else:
-        atomic_write_text(where, text)
+    write_document(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n", where)

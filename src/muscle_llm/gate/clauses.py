@@ -121,8 +121,8 @@ def _what_would_decide(needed: int | None, n: int | None, detectable: float | No
         text = "the figure is the margin itself, so no number of instances would decide"
     else:
         text = f"about {needed:,} instances would decide (there are {n:,})"
-    if detectable is not None:
-        text += f"; these would show a harm of {show(detectable, unit)} or more"
+    if detectable is not None and n is not None:
+        text += f"; {n:,} would show a true harm of {show(detectable, unit)} or more"
     return text
 
 

@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from muscle_llm.comparison import Comparison
 from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Definition
 from muscle_llm.metrics.estimate import Estimate
-from muscle_llm.report.terminal import format_estimate, format_value, shown_metrics
+from muscle_llm.report.escaping import escape_markdown
+from muscle_llm.report.terminal import broken_rows, format_estimate, format_value, shown_metrics
 from muscle_llm.text import printable
 
 __all__ = ["escape", "render_markdown"]
 
 _MOST_SLICES = 10
+_MOST_BROKEN = 20  # a comment on GitHub holds 65,536 characters
+_NAME, _CELL = 80, 120  # characters of a name, and of an answer
+_COLUMNS = {
+    "id": "instance",
+    "references": "reference",
+    "answer:old": "old answer",
+    "answer:new": "new answer",
+}
+_GAP = "&#8203;"  # an invisible space: what follows is no longer part of a link
+_INVISIBLE = re.compile("[\U000e0000-\U000e0fff]")
+_LINKS = re.compile(r"(https?|ftp|mailto|xmpp)(?=:)|www(?=\.)|gh(?=-\d)", re.IGNORECASE)
 
 
-def escape(text: str) -> str:
-    r"""Return untrusted text as Markdown that shows it and nothing else.
+def escape(text: str, limit: int | None = None) -> str:
+    r"""Return untrusted text as Markdown that shows it and nothing else: no link, no mention, no HTML.
+
+    Args:
+        text: one line of it is made.
+        limit: cut to this many characters.
 
     Example:
-        >>> escape("a|b <b>*c*")
-        'a\\|b \\<b\\>\\*c\\*'
+        >>> escape("a|b <b> *c*")
+        'a\\|b &lt;b&gt; \\*c\\*'
+        >>> escape("@me https://a.example"), escape("too long", 4)
+        ('@&#8203;me https&#8203;://a.example', 'too…')
     """
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~@&-])", r"\\\1", printable(text))
+    text = _INVISIBLE.sub(lambda m: f"\\U{ord(m.group()):08x}", printable(text, limit=limit))
+    text = escape_markdown(text).replace("\u200b", _GAP)
+    return _LINKS.sub(rf"\g<0>{_GAP}", text)
 
 
 def render_markdown(comparison: Comparison) -> str:
@@ -46,12 +67,32 @@ def render_markdown(comparison: Comparison) -> str:
         parts.append(_candidates(comparison))
     worse = [s for s in comparison.slices if s.get("worse")]
     if worse:
-        names = ", ".join(escape(f"{s['slice']} = {s['value']}") for s in worse[:_MOST_SLICES])
+        names = ", ".join(escape(f"{s['slice']} = {s['value']}", _NAME) for s in worse[:_MOST_SLICES])
         more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
         parts.append(f"Slices that got worse (false discoveries controlled): {names}{more}.")
+    parts += _broken(comparison)
     if comparison.warnings:
         parts.append("\n".join(f"- {escape(w)}" for w in comparison.warnings))
     return "\n\n".join(parts) + "\n"
+
+
+def _broken(comparison: Comparison) -> list[str]:
+    """Return the first instances that were right and are wrong, folded away."""
+    rows, count = broken_rows(comparison, _MOST_BROKEN)
+    if not rows:
+        return []
+    shown = [c for c in _COLUMNS if any(r.get(c) is not None for r in rows)]
+    lines = [f"| {' | '.join(_COLUMNS[c] for c in shown)} |", "|" + "---|" * len(shown)]
+    lines += [f"| {' | '.join(_cell(r[c]) for c in shown)} |" for r in rows]
+    first = "" if count == len(rows) else f", the first {len(rows)}"
+    summary = f"<details><summary>Right before, wrong now: {count}{first}</summary>"
+    return [summary, "\n".join(lines), "</details>"]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return escape(" / ".join(map(str, value)) if isinstance(value, list) else str(value), _CELL)
 
 
 def _metrics(

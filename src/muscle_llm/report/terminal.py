@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,9 +15,11 @@ from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Defi
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.text import printable
 
-__all__ = ["format_estimate", "format_value", "print_comparison", "shown_metrics"]
+__all__ = ["broken_rows", "format_estimate", "format_value", "print_comparison", "shown_metrics"]
 
 _MOST_SLICES = 10
+_MOST_BROKEN = 5
+_NAME = 80  # characters of a name, which logs decide
 _WIDE = 140  # columns of a terminal that leave room for what each figure means
 _SHOWN = (
     "accuracy_old",
@@ -90,6 +93,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     if comparison.candidates:
         console.print(_candidate_table(comparison))
     _print_slices(comparison, console)
+    _print_broken(comparison, console)
     for warning in comparison.warnings:
         console.print(Text(f"note: {printable(warning)}", style="yellow"))
 
@@ -132,11 +136,43 @@ def _metric_table(
 def _print_slices(comparison: Comparison, console: Console) -> None:
     worse = [s for s in comparison.slices if s.get("worse")]
     if worse:
-        names = ", ".join(printable(f"{s['slice']} = {s['value']}") for s in worse[:_MOST_SLICES])
+        names = ", ".join(
+            printable(f"{s['slice']} = {s['value']}", limit=_NAME) for s in worse[:_MOST_SLICES]
+        )
         more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
         console.print(Text(f"slices that got worse, of {len(comparison.slices)}: {names}{more}", style="red"))
     elif comparison.slices:
         console.print(Text(f"no slice of {len(comparison.slices)} is shown to be worse", style="dim"))
+
+
+def broken_rows(comparison: Comparison, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the first instances that were right and are wrong, and how many rows there are.
+
+    Example:
+        >>> from muscle_llm.comparison import compare
+        >>> old, new = [{"id": i, "correct": True} for i in "ab"], [{"id": i, "correct": False} for i in "ab"]
+        >>> rows, count = broken_rows(compare(old, new), 1)
+        >>> rows[0]["id"], count
+        ('a', 2)
+    """
+    if not comparison.counts.get("negative_flips") or "quadrant" not in comparison.instances.column_names:
+        return [], 0
+    table = comparison.flips_table("negative")
+    return table.slice(0, limit).to_pylist(), table.num_rows
+
+
+def _print_broken(comparison: Comparison, console: Console) -> None:
+    """Print why answers broke, where the logs tell more than that they changed, and the first that did."""
+    causes = {cause: n for cause, n in comparison.causes.get("negative_flips", {}).items() if n}
+    if set(causes) - {"unknown", "answer_changed"}:
+        parts = [f"{count} {cause.replace('_', ' ')}" for cause, count in causes.items()]
+        console.print(Text(f"causes of the negative flips: {', '.join(parts)}"))
+    rows, count = broken_rows(comparison, _MOST_BROKEN)
+    if rows:
+        names = [printable(str(row["id"]), limit=_NAME // 2) for row in rows]
+        names = [f"{n} ({r['repeat']})" if r.get("repeat") else n for n, r in zip(names, rows, strict=True)]
+        more = f" and {count - len(rows)} more" if count > len(rows) else ""
+        console.print(Text(f"right before, wrong now: {', '.join(names)}{more}"))
 
 
 def _candidate_table(comparison: Comparison) -> Table:
@@ -148,7 +184,7 @@ def _candidate_table(comparison: Comparison) -> Table:
     score = None if graded or not comparison.scores else next(iter(comparison.scores))
     first = "accuracy" if graded else f"mean {printable(score or '')}"
     for heading in ("version", first, "NFR", "change of NFR", "in %", "mended/broken"):
-        table.add_column(heading, justify="left" if heading == "version" else "right")
+        table.add_column(heading, justify="left" if heading == "version" else "right", overflow="fold")
     if score is None:
         names, definitions, metrics = ("accuracy_new", "nfr"), DEFINITIONS, comparison.metrics
     else:
