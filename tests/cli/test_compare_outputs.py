@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -182,6 +183,23 @@ def test_names_that_are_not_utf_8_become_escapes(files, capsys):
     document = json.loads(Path("a.json").read_text(encoding="utf-8"))
     assert document["old"]["name"] == "\\udcff"
     assert list(document["candidates"]) == ["new\\udcff"]
+
+
+def test_the_documented_keys_of_the_json_are_those_that_are_written(files, capsys):
+    page = Path(__file__).parents[2] / "docs" / "compare.md"
+    said = json.loads(re.findall(r"```json\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)[0])
+    for name in files:
+        rows = [{**json.loads(line), "score": {"rouge1": 1}} for line in Path(name).read_text().splitlines()]
+        Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = "id=id,answer=answer,reference=reference,score.rouge1=score.rouge1,slice.town=slice_town"
+    more = ["--map", columns, "--old-rerun", "old.jsonl", "--policy", "policy.yaml", "--json", "-"]
+    assert main(["compare", *files, "new.jsonl", "--name", "a", "--name", "b", "--name", "c", *more]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document) == list(said)
+    assert (document["schema"], document["version"]) == (said["schema"], said["version"])
+    assert set(said["verdict"]) <= set(document["verdict"])
+    assert set(said["slices"][0]) <= set(document["slices"][0])
+    assert set(said["candidates"]["remedy"]) <= set(document["candidates"]["c"])
 
 
 def test_without_a_policy_the_next_steps_are_named(files, capsys):

@@ -92,6 +92,12 @@ def test_an_accuracy_that_drops_is_harm_and_one_that_rises_is_none(flips):
     assert judge(policy, flips(0, 150, 850)).outcome is PASS
 
 
+def test_an_accuracy_that_stays_is_a_drop_of_0_and_not_of_minus_0(flips):
+    found = clause(judge(Policy(all=Rules(accuracy_drop=0.02)), flips(5, 5, 190)), "accuracy_drop")
+    assert found.text.startswith("accuracy drop 0.00 points (-")
+    assert str(found.to_dict()["harm"]["value"]) == "0.0"
+
+
 def test_excess_over_the_floor_is_judged(repeated):
     comparison = repeated([(4, 0)] * 100 + [(4, 4)] * 300, 4)
     verdict = judge(Policy(all=Rules(excess_nfr=0.05)), comparison)
@@ -249,9 +255,11 @@ def test_every_value_of_a_slice_is_judged_and_small_ones_can_be_skipped(sliced):
     rules = SliceRules(nfr=0.2, skip_below=10, values={"law": Margins(nfr=0.02)})
     verdict = judge(Policy(slices={"subject": rules}), sliced)
     assert outcomes(verdict) == {"nfr [subject = law]": FAIL, "nfr [subject = math]": PASS}
-    assert verdict.notes == (
-        "1 values of the slice 'subject' have fewer than 10 instances and are not judged.",
-    )
+    assert verdict.notes == ("Not judged, with fewer than 10 instances: subject = 'tiny'.",)
+    with pytest.raises(
+        ConfigError, match=r"asks nothing of this comparison.* Not judged, with fewer than 1000"
+    ):
+        judge(Policy(slices={"subject": SliceRules(nfr=0.2, skip_below=1000)}), sliced)
 
 
 def test_a_slice_that_is_not_there_leaves_the_verdict_open_and_names_a_near_one(sliced):

@@ -119,6 +119,16 @@ def test_markdown_says_verdict_clauses_and_what_broke():
     assert "- a note" in text
 
 
+def test_a_notebook_and_print_show_the_verdict_as_text():
+    verdict = Verdict(clauses(HOSTILE), task=HOSTILE, notes=("a note",))
+    lines = str(verdict).splitlines()
+    assert lines[0].startswith("FAIL: 1 of ")
+    assert (len(lines), lines[-1]) == (len(verdict.clauses) + 2, "- note: a note")
+    for text in (str(verdict), verdict._repr_html_()):
+        assert not {c for c in text if ord(c) < 32 and c != "\n"}
+    assert "<script>" not in verdict._repr_html_()
+
+
 def test_failing_clauses_are_listed_first_to_stay():
     many = tuple(ClauseResult(f"c{i}", "c", Outcome.PASS, "") for i in range(30))
     failing = ClauseResult("last", "last", Outcome.FAIL, "")

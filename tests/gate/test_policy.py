@@ -81,7 +81,7 @@ def test_ids_come_from_a_file_beside_the_policy(tmp_path):
         ("  nfr: 5 %", "  nfr: -0.1", 5, "at least 0"),
         ("  nfr: 5 %", "  nfr: nan", 5, "a margin is a number"),
         ("  nfr: 5 %", "  nfr: yes", 5, "not 'yes'"),
-        ("  nfr: 5 %", "  nfr:", 5, "nothing stands there"),
+        ("  nfr: 5 %", "  nfr:", 5, "the value is empty"),
         ("  nfr: 5 %", "  nfr: [1]", 5, "'all.nfr'"),
         ("  nfr: 5 %", "  nfr: 5 %\n  nfr: 6 %", 6, "twice"),
         ("min_instances: 200", "min_instances: 1.5", 4, "number of instances"),
@@ -131,6 +131,24 @@ def test_what_asks_for_nothing_is_refused(tmp_path, text):
 def test_python_callers_are_checked_too(make):
     with pytest.raises(ConfigError):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Policy(all={"nfr": 0.05}), "all needs Rules(...), such as Rules(nfr=0.05), not a dict"),  # pyright: ignore
+        (lambda: Policy(tasks={"a": Rules(nfr=0.05)}), "tasks['a'] needs TaskRules(...)"),  # pyright: ignore
+        (lambda: Policy(slices={"b": Margins(nfr=0.05)}), "slices['b'] needs SliceRules(...)"),  # pyright: ignore
+    ],
+)
+def test_a_block_of_another_type_is_refused_where_it_is_made(make, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        make()
+
+
+def test_a_confidence_out_of_range_is_not_called_a_margin(tmp_path):
+    with pytest.raises(ConfigError, match=r"the confidence must lie between 0 and 1, such as 0\.95, not 95"):
+        load(tmp_path, "confidence: 95\nall: {nfr: 5 %}\n")
 
 
 def test_the_template_is_a_policy_and_its_comments_are_too(tmp_path):

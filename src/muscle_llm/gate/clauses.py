@@ -14,18 +14,23 @@ from muscle_llm.metrics.estimate import Estimate
 __all__ = ["judge_margin", "judge_margins", "judge_size", "judge_slice", "show"]
 
 
+_MOST_NAMES = 5
+
+
 def show(value: float, unit: Unit) -> str:
     """Return a harm as text in its own unit.
 
     Example:
         >>> show(0.0234, "share"), show(0.0234, "points"), show(0.0234, "score"), show(3, "count")
         ('2.34 %', '2.34 points', '0.0234', '3')
+        >>> show(-1e-9, "points")
+        '0.00 points'
     """
     if unit == "share":
-        return f"{100 * value:.2f} %"
+        return f"{100 * value:z.2f} %"
     if unit == "points":
-        return f"{100 * value:.2f} points"
-    return f"{value:.4g}"
+        return f"{100 * value:z.2f} points"
+    return f"{value:z.4g}"
 
 
 def judge_size(n: int | None, minimum: int) -> ClauseResult:
@@ -143,10 +148,11 @@ def judge_slice(
     """
     if values is None:
         return [_lacking(f"slices.{name}", f"slice {name!r}", did_you_mean(name, known))], []
-    clauses, skipped = [], 0
+    clauses: list[ClauseResult] = []
+    skipped: list[str] = []
     for value, figures in values.items():
         if (figures.n or 0) < (rules.skip_below or 0):
-            skipped += 1
+            skipped.append(repr(value))
             continue
         scope = f"{name} = {value}"
         clauses += judge_margins(rules.margins_of(value), figures, scope=scope, confidence=confidence)
@@ -156,9 +162,10 @@ def judge_slice(
             clauses.append(_lacking(f"slices.{name}.{value}", f"{name} = {value!r} among the slices", hint))
     notes = []
     if skipped:
+        more = f" and {len(skipped) - _MOST_NAMES} more" if len(skipped) > _MOST_NAMES else ""
         notes.append(
-            f"{skipped} values of the slice {name!r} have fewer than {rules.skip_below} instances and are "
-            "not judged."
+            f"Not judged, with fewer than {rules.skip_below} instances: {name} = "
+            f"{', '.join(skipped[:_MOST_NAMES])}{more}."
         )
     return clauses, notes
 

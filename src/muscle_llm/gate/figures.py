@@ -71,13 +71,12 @@ class Figures:
         metrics = self.metrics if score is None else self.scores.get(score, {})
         found = metrics.get(measure.metric)
         if found is None:
-            what = (
-                "is not measured" if score is None else f"the logs have no score {score!r} in both versions"
-            )
-            return undefined(what)
+            if score is None:
+                return undefined("it is not measured")
+            return undefined(f"the logs have no score {score!r} in both versions")
         if not measure.mirrored or not found.defined:
             return found
-        return Estimate(-found.value, -found.high, -found.low)
+        return Estimate(0.0 - found.value, 0.0 - found.high, 0.0 - found.low)
 
 
 def figures_of(comparison: Comparison) -> Figures:

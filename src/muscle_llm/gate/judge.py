@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 
 from muscle_llm.comparison import Comparison
 from muscle_llm.errors import ConfigError
@@ -40,14 +40,14 @@ def judge(policy: Policy, comparison: Comparison) -> Verdict:
         >>> judge(Policy(all=Rules(nfr=0.05)), compare(old, new)).sentence
         'FAIL: nfr: negative flips 20.00 % (13.34 % to 28.88 %), margin 5.00 %: beyond it.'
     """
-    verdict = judge_task(policy, comparison)
-    notes = _task_notes(policy, comparison.task)
-    if verdict is None:
+    clauses, skipped = _clauses(policy, comparison)
+    notes = (*_task_notes(policy, comparison.task), *skipped)
+    if not clauses:
         task = "this comparison" if comparison.task is None else f"task {comparison.task!r}"
         raise ConfigError(
             f"the policy asks nothing of {task}. Add a margin under 'all'. {' '.join(notes)}".rstrip()
         )
-    return dataclasses.replace(verdict, notes=(*notes, *verdict.notes))
+    return _verdict(policy, comparison, clauses, notes)
 
 
 def judge_task(policy: Policy, comparison: Comparison) -> Verdict | None:
@@ -56,6 +56,20 @@ def judge_task(policy: Policy, comparison: Comparison) -> Verdict | None:
     Raises:
         ConfigError: the comparison's intervals have another confidence.
     """
+    clauses, notes = _clauses(policy, comparison)
+    return _verdict(policy, comparison, clauses, notes) if clauses else None
+
+
+def _verdict(
+    policy: Policy, comparison: Comparison, clauses: Sequence[ClauseResult], notes: Sequence[str]
+) -> Verdict:
+    return Verdict(
+        tuple(clauses), policy.on_inconclusive, comparison.confidence, comparison.task, tuple(notes)
+    )
+
+
+def _clauses(policy: Policy, comparison: Comparison) -> tuple[list[ClauseResult], list[str]]:
+    """Return every clause, judged, and what the reader must know about the slices."""
     if abs(policy.confidence - comparison.confidence) > 1e-9:
         raise ConfigError(
             f"the policy decides at confidence {policy.confidence:g}, the comparison's intervals are at "
@@ -71,11 +85,7 @@ def judge_task(policy: Policy, comparison: Comparison) -> Verdict | None:
         )
         clauses += found
         notes += more
-    if not clauses:
-        return None
-    return Verdict(
-        tuple(clauses), policy.on_inconclusive, comparison.confidence, comparison.task, tuple(notes)
-    )
+    return clauses, notes
 
 
 def _of_all(rules: TaskRules, comparison: Comparison) -> list[ClauseResult]:

@@ -31,7 +31,7 @@ def _number(value: Any) -> Any:
     except ValueError:
         number = math.nan
     if isinstance(value, bool) or not (math.isfinite(number) and number >= 0):
-        shown = f"not {text!r}" if text else "but nothing stands there"
+        shown = f"not {text!r}" if text else "but the value is empty"
         raise ValueError(f"a margin is a number of at least 0, such as 0.02 or 2 %, or 'off', {shown}")
     return number
 
@@ -44,7 +44,7 @@ def _share(value: Any) -> Any:
 
 
 def _level(value: Any) -> Any:
-    number = _share(value)
+    number = _number(value)
     if not (isinstance(number, float) and 0 < number < 1):
         raise ValueError(f"the confidence must lie between 0 and 1, such as 0.95, not {value}")
     return number
@@ -172,7 +172,7 @@ class Policy:
         slices: what must hold in every value of a slice, by the slice's name.
 
     Raises:
-        ConfigError: a margin is out of range.
+        ConfigError: a margin is out of range, or a block has another type.
 
     Example:
         >>> policy = Policy(all=Rules(nfr=0.05), tasks={"gsm8k": TaskRules(nfr=0.02)})
@@ -193,6 +193,15 @@ class Policy:
             )
         if self.on_inconclusive not in ("fail", "pass", "inconclusive"):
             raise ConfigError(f"on_inconclusive is fail, pass or inconclusive, not {self.on_inconclusive!r}.")
+        blocks = {"all": (self.all, Rules)}
+        blocks |= {f"tasks[{name!r}]": (rules, TaskRules) for name, rules in self.tasks.items()}
+        blocks |= {f"slices[{name!r}]": (rules, SliceRules) for name, rules in self.slices.items()}
+        for where, (rules, kind) in blocks.items():
+            if not isinstance(rules, kind):
+                raise ConfigError(
+                    f"{where} needs {kind.__name__}(...), such as {kind.__name__}(nfr=0.05), not a "
+                    f"{type(rules).__name__}."
+                )
 
     def rules_for(self, task: str | None) -> TaskRules:
         """Return the rules of a task: those for all, changed by its own."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 from muscle_llm.gate.decide import Outcome, exit_code, worst
 from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.text import printable
 
 __all__ = ["ClauseResult", "OnInconclusive", "Unit", "Verdict"]
 
@@ -91,6 +93,9 @@ class Verdict:
         >>> open_ = ClauseResult("nfr", "negative flips", Outcome.INCONCLUSIVE, "too few instances")
         >>> Verdict((open_,), "pass", 0.95).outcome.value, Verdict((open_,), "fail", 0.95).exit_code
         ('pass', 1)
+        >>> print(Verdict((open_,)))
+        INCONCLUSIVE: nfr: too few instances
+        - inconclusive: nfr: too few instances
     """
 
     clauses: tuple[ClauseResult, ...]
@@ -141,6 +146,17 @@ class Verdict:
         if total > 1:
             what += f"{count} of {total} clauses {verb}; first "
         return f"{what}{first.title}: {first.text}"
+
+    def __str__(self) -> str:
+        """Return the verdict and a line per clause and note, safe for a terminal."""
+        lines = [self.sentence, *(f"- {c.outcome.value}: {c.title}: {c.text}" for c in self.clauses)]
+        return "\n".join(printable(line) for line in (*lines, *(f"- note: {n}" for n in self.notes)))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        first, *lines = str(self).split("\n")
+        rows = "".join(f"<li>{escape(line[2:])}</li>" for line in lines)
+        return f"<div><p><strong>{escape(first)}</strong></p><ul>{rows}</ul></div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict's JSON document (plain types)."""
