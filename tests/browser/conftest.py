@@ -126,6 +126,20 @@ def page_file(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) 
     return path
 
 
+@pytest.fixture
+def write_pair(tmp_path: Path) -> Callable[..., Path]:
+    """Write the page of two versions given as columns."""
+    from muscle_llm.comparison import compare
+    from muscle_llm.predictions.schema import Predictions
+
+    def write(old: dict[str, Any], new: dict[str, Any]) -> Path:
+        path = tmp_path / "page.html"
+        write_html(compare(Predictions.from_columns(old), Predictions.from_columns(new)), path)
+        return path
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def make_large() -> Callable[..., Comparison]:
     return generated.make_large

@@ -34,6 +34,31 @@ def test_nothing_is_wider_than_the_window(open_page, page_file, width):
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_labels_of_the_pictures_do_not_meet_on_a_phone(open_page, page_file):
+    opened = open_page(page_file, viewport={"width": 360, "height": 800})
+    boxes = opened.page.eval_on_selector_all(
+        "#flow text.on-band",
+        "all => all.map(e => e.getBoundingClientRect()).map(b => [b.left, b.right, b.top, b.bottom])",
+    )
+    assert len(boxes) == 6
+    for k, (left, right, top, bottom) in enumerate(boxes):
+        for other in boxes[:k]:
+            apart = right < other[0] or other[1] < left or bottom <= other[2] or other[3] <= top
+            assert apart, (boxes[k], other)
+    starts = opened.page.eval_on_selector_all(
+        "#remedies text.name", "all => all.map(e => e.getBoundingClientRect().left)"
+    )
+    edge = opened.page.evaluate("document.querySelector('#remedies svg').getBoundingClientRect().left")
+    assert min(starts) >= edge
+
+
+def test_figures_that_are_not_known_say_why(open_page, write_pair):
+    columns = {"id": list(map(str, range(20))), "output": ["text"] * 20, "correct": [True, False] * 10}
+    opened = open_page(write_pair(columns, columns))
+    row = opened.page.locator("table.figures tr", has_text="Wrong and changed")
+    assert "no answers in the logs" in row.inner_text()
+
+
 def test_without_scripts_the_figures_are_there(browser, page_file):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

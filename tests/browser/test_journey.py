@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 
@@ -50,7 +52,10 @@ def test_a_click_on_a_quadrant_shows_its_instances(open_page, page_file, compari
 
 def test_fates_of_a_remedy_filter_to_their_counts(open_page, page_file, comparison):
     opened = open_page(page_file)
-    counts = comparison.candidates["muscle"].against_new.counts
+    # The flow begins with the remedy that the headline names.
+    best = "no mask"
+    assert f"“{best}” brings that down" in opened.text("h1")
+    counts = comparison.candidates[best].against_new.counts
     for label, name in (
         ("Recovered", "recovered"),
         ("Newly broken", "newly_broken"),
@@ -144,7 +149,7 @@ def test_markdown_and_jsonl_leave_the_page_whole(open_page, page_file, compariso
     assert markdown.startswith("### Regression: `q-")
     assert markdown.count("So the answer is") == len(comparison.versions)
     with page.expect_download() as download:
-        page.click("#export")
+        page.click("[data-export=jsonl]")
     rows = [json.loads(line) for line in download.value.path().read_text(encoding="utf-8").splitlines()]
     assert len(rows) == comparison.counts["negative_flips"]
     table = comparison.instances.to_pylist()
@@ -153,6 +158,179 @@ def test_markdown_and_jsonl_leave_the_page_whole(open_page, page_file, compariso
     assert rows[0]["prompt"] == first["prompt"]
     assert rows[0]["versions"]["muscle"]["output"] == first["output:muscle"]
     assert rows[0]["versions"]["new"]["correct"] is False
+
+
+def test_shown_instances_leave_as_a_table_and_as_ids(open_page, write_pair):
+    old = {"id": ["a", "b", "c"], "answer": ["=1+1", "-5", "x"], "correct": [True] * 3}
+    new = {"id": ["a", "b", "c"], "answer": ['say "no",\nthen', "-6", "x"], "correct": [False, False, True]}
+    opened = open_page(write_pair(old, new), "#kind=regression")
+    saved = {}
+    for kind in ("csv", "ids"):
+        with opened.page.expect_download() as download:
+            opened.page.click(f"[data-export={kind}]")
+        saved[kind] = download.value.path().read_bytes().decode()
+    assert saved["ids"] == "a\nb\n"
+    rows = list(csv.DictReader(io.StringIO(saved["csv"], newline="")))
+    assert [(r["id"], r["kind"], r["correct:new"]) for r in rows] == [
+        ("a", "regression", "false"),
+        ("b", "regression", "false"),
+    ]
+    # What a spreadsheet would run is text; a number stays one.
+    assert [r["answer:old"] for r in rows] == ["'=1+1", "-5"]
+    assert rows[0]["answer:new"] == 'say "no",\nthen'
+
+
+def test_back_and_forward_undo_and_redo_filters(open_page, page_file, comparison):
+    opened = open_page(page_file)
+    page, all_, flips = opened.page, comparison.counts["n"], comparison.counts["negative_flips"]
+    page.click(".quadrants [data-kinds='regression']")
+    page.keyboard.press("n")
+    page.keyboard.press("n")  # stepping through the list is no step of the browser's
+    page.fill("#search", "q-0000")
+    opened.searched("q-0000")
+    found = opened.shown()
+    assert 0 < found < flips
+    for way, shown in (
+        (page.go_back, flips),
+        (page.go_back, all_),
+        (page.go_forward, flips),
+        (page.go_forward, found),
+    ):
+        way()
+        page.wait_for_selector(f"#shown:text-is('{shown}')")
+    assert page.input_value("#search") == "q-0000"
+    assert not opened.complaints
+
+
+def test_a_link_to_an_instance_opens_at_it(open_page, page_file, comparison):
+    opened = open_page(page_file, f"#row={comparison.instances['id'][5].as_py()}")
+    opened.page.wait_for_selector("#detail .panels")
+    assert opened.page.evaluate("document.querySelector('#instances').getBoundingClientRect().top") < 100
+
+
+def test_long_ids_are_told_apart_in_the_list_and_whole_in_the_detail(open_page, write_pair):
+    ids = [f"benchmark-of-something-test-split-number-{i:03d}" for i in range(30)]
+    columns = {"id": ids, "answer": ["1"] * 30, "correct": [True] * 30}
+    opened = open_page(write_pair(columns, columns), permissions=["clipboard-read", "clipboard-write"])
+    page = opened.page
+    listed = page.eval_on_selector_all(
+        "#table .rows .id", "all => all.map(e => [e.innerText, e.scrollWidth <= e.clientWidth])"
+    )
+    assert listed[0][0].endswith("number-000")
+    assert all(whole for _, whole in listed)
+    page.keyboard.press("n")
+    page.wait_for_selector("#detail .panels")
+    assert opened.text("#detail h3 .id") == ids[0]
+    page.click("[data-do=id]")
+    page.wait_for_selector("#said:not(:empty)")
+    assert page.evaluate("navigator.clipboard.readText()") == ids[0]
+
+
+def marks(opened, version):
+    return opened.page.eval_on_selector_all(
+        f"#detail .panel[data-version={version}] .model-text :is(ins, del)",
+        "all => all.map(e => e.innerText)",
+    )
+
+
+def test_differences_are_passages_and_not_confetti(open_page, write_pair):
+    old = [
+        "The shop sells 3 apples and 4 pears a day, so in a week it sells 49.",
+        "We first add the two numbers, and the sum of the two is 12.\n\nSo the answer is 12.",
+    ]
+    new = [
+        "The shop sells 3 apples and 4 pears a day, so in a week it sells 35.",
+        "A train moves, and with speed the distance is 80 of 90.\n\nSo the answer is 12.",
+    ]
+    rows = [{"id": ["a", "b"], "output": texts, "correct": [True, True]} for texts in (old, new)]
+    opened = open_page(write_pair(*rows))
+    opened.page.keyboard.press("n")
+    opened.page.wait_for_selector("#detail .panels")
+    assert (marks(opened, "old"), marks(opened, "new")) == (["49"], ["35"])
+    opened.page.keyboard.press("n")
+    opened.page.wait_for_selector("#detail .place:text-matches('^2 of ')")
+    (gone,), (come,) = marks(opened, "old"), marks(opened, "new")
+    assert gone.startswith("We first add the two numbers")
+    assert come.startswith("A train moves, and with speed")
+    assert "So the answer" not in gone + come
+
+
+def test_words_searched_for_are_marked_in_the_instance(open_page, page_file):
+    opened = open_page(page_file, "#search=So+the+ANSWER")
+    opened.page.keyboard.press("n")
+    opened.page.wait_for_selector("#detail .panels")
+    panels = opened.page.locator("#detail .panel").count()
+    assert opened.page.evaluate("CSS.highlights.get('found').size") == panels
+    opened.page.fill("#search", "")
+    opened.page.wait_for_selector("#clear", state="hidden")
+    opened.page.keyboard.press("Tab")
+    opened.page.locator("#table .rows .row").first.click()
+    opened.page.wait_for_selector("#detail .panels")
+    assert not opened.page.evaluate("CSS.highlights.has('found')")
+
+
+def test_choices_tell_who_took_which(open_page, write_pair):
+    choices = [["red", "green", "blue"], ["1", "2", "3"]]
+    old = {"id": ["a", "b"], "choices": choices, "references": [["B"], ["2"]], "answer": ["B", "2"]}
+    new = {**old, "answer": ["C", "3"]}
+    flags = [{**side, "correct": c} for side, c in ((old, [True, True]), (new, [False, False]))]
+    opened = open_page(write_pair(*flags))
+    for right, took in (("B", "C"), ("B", "C")):
+        opened.page.keyboard.press("n")
+        opened.page.wait_for_selector("#detail .choices")
+        rows = opened.page.eval_on_selector_all(
+            ".choices tbody tr",
+            "all => all.map(e => [e.querySelector('.letter').innerText, e.className, "
+            "...[...e.cells].slice(1).map(c => c.innerText.trim())])",
+        )
+        assert [r[0] for r in rows if r[1] == "right"] == [right]
+        assert [r[0] for r in rows if "answered" in r[2]] == [right]
+        assert [r[0] for r in rows if "answered" in r[3]] == [took]
+
+
+def test_many_slices_fold_and_the_chosen_one_stays(open_page, write_pair):
+    n = 2000
+    columns = {
+        "id": list(map(str, range(n))),
+        "answer": ["1"] * n,
+        "slices": [{"subject": f"subject {i % 50}"} for i in range(n)],
+    }
+    old = {**columns, "correct": [True] * n}
+    new = {**columns, "correct": [i % 50 % 7 > 1 for i in range(n)]}
+    opened = open_page(write_pair(old, new), "#slice.subject=subject+48")
+    rows = opened.page.locator(".slices tbody tr")
+    assert rows.count() == 21
+    assert rows.last.inner_text().startswith("subject subject 48")
+    opened.page.click("text=Show all 50 slices")
+    assert rows.count() == 50
+    opened.page.hover(".slices th .sort[data-term=nfr]")
+    assert "Share that old gets right and new gets wrong" in opened.text("#tip")
+
+
+def test_a_short_list_leaves_no_empty_space(open_page, write_pair):
+    columns = {"id": ["a", "b"], "answer": ["1", "2"], "correct": [True, True]}
+    opened = open_page(write_pair(columns, columns))
+    assert opened.page.locator("#table").bounding_box()["height"] < 120
+
+
+def test_a_broken_instance_of_the_policy_is_one_click_away(open_page, comparison, tmp_path):
+    from muscle_llm.gate import Policy, Rules, judge
+    from muscle_llm.report.html import write_html
+
+    at = comparison.instances["quadrant"].to_pylist().index("regression")
+    broken = comparison.instances["id"][at].as_py()
+    path = tmp_path / "page.html"
+    policy = Policy(all=Rules(must_not_break=(broken,), accuracy_drop=0.5))
+    write_html(comparison, path, verdict=judge(policy, comparison))
+    opened = open_page(path)
+    assert [e.strip() for e in opened.page.locator(".clauses summary").all_inner_texts()] == [
+        "1 clause fails",
+        "1 clause holds",
+    ]
+    opened.page.click(f".clauses a:text-is('{broken}')")
+    opened.page.wait_for_selector("#detail .panels")
+    assert broken in opened.text("#detail h3")
+    assert not opened.complaints
 
 
 def test_repeats_stand_as_a_strip(open_page, make_comparison, tmp_path):

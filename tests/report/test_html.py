@@ -50,6 +50,31 @@ def test_page_is_one_file_without_any_address(comparison):
     assert not re.search(r"<[^>]+\son[a-z]+=", page.split("<script")[0])
 
 
+def scored_only(shift: float):
+    from muscle_llm.comparison import compare
+    from muscle_llm.predictions.schema import Predictions
+
+    scores = [0.1, 0.5, 0.9, 0.4]
+    old = Predictions.from_columns({"id": list("abcd"), "scores": [{"rouge1": s} for s in scores]})
+    new = Predictions.from_columns({"id": list("abcd"), "scores": [{"rouge1": s + shift} for s in scores]})
+    return render_html(compare(old, new))
+
+
+def test_a_task_with_scores_only_has_nothing_left_out_and_signed_changes():
+    page = scored_only(0.05)
+    assert "nothing tells whether it is right" not in page
+    assert "its mean changes by +0.0500" in page
+    assert ">+0.0500</span>" in page
+
+
+def test_one_instance_is_not_plural():
+    from muscle_llm.comparison import compare
+
+    page = render_html(compare([{"id": 1, "correct": True}], [{"id": 1, "correct": False}]))
+    assert "<span>1 instance</span>" in page
+    assert "1 of 1 instance<" in page
+
+
 def test_same_comparison_gives_the_same_page(comparison):
     assert render_html(comparison) == render_html(comparison)
 

@@ -32,6 +32,8 @@ SCRIPTS = (
     "select.js",
     "differences.js",
     "table.js",
+    "choices.js",
+    "found.js",
     "detail.js",
     "export.js",
     "quadrants.js",

@@ -12,7 +12,7 @@ from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Defi
 
 __all__ = ["QUADRANTS", "SCORE_KINDS", "TERMS", "Quadrant", "Term", "Unit", "term"]
 
-Unit = Literal["share", "points", "percent", "score", "ratio", "p", "count"]
+Unit = Literal["share", "points", "percent", "score", "change", "ratio", "p", "count"]
 
 _UNITS: dict[str, Unit] = {"difference": "points", "p-value": "p"}
 
@@ -27,7 +27,7 @@ class Term:
         text: the definition.
         formula: the same, exactly; c and d are the correctness of old and new, a and b their answers, s and t
             their scores, D = t - s.
-        unit: how the value is written; ``share`` and ``points`` are stored as 0..1.
+        unit: how the value is written; ``share`` and ``points`` are stored as 0..1, ``change`` is a score's.
     """
 
     name: str
@@ -108,7 +108,10 @@ _COUNTS = (
 def _from_definition(name: str, definition: Definition) -> Term:
     unit: Unit = _UNITS.get(definition.unit, definition.unit)  # pyright: ignore[reportAssignmentType]
     label, text = (words[:1].upper() + words[1:] for words in (definition.label, definition.text))
-    return Term(name, _LABELS.get(name, label), f"{text}.", _FORMULAS.get(name, ""), unit)
+    signed = name.endswith("mean_difference") or (name.startswith("score.d_") and unit == "score")
+    return Term(
+        name, _LABELS.get(name, label), f"{text}.", _FORMULAS.get(name, ""), "change" if signed else unit
+    )
 
 
 TERMS: dict[str, Term] = {

@@ -18,6 +18,9 @@ def headline(document: Mapping[str, Any]) -> str:
     Example:
         >>> headline({"metrics": {"nfr": {"value": 0.031}, "accuracy_difference": {"value": 0.024}}})
         '3.1% of all answers break; accuracy +2.4 points.'
+        >>> change = {"value": 0.004, "low": -0.01, "high": 0.018}
+        >>> headline({"metrics": {"nfr": {"value": 0}, "accuracy_difference": change}})
+        'No right answer breaks; accuracy is not shown to change (+0.4 points).'
     """
     metrics = document["metrics"]
     nfr = _value(metrics, "nfr")
@@ -36,7 +39,7 @@ def _value(metrics: Mapping[str, Any], name: str) -> float | None:
 
 
 def _flip_parts(document: Mapping[str, Any], nfr: float) -> Iterable[str]:
-    first = f"{figure(nfr, 'share', digits=1)} of all answers break"
+    first = f"{figure(nfr, 'share', digits=1)} of all answers break" if nfr else "No right answer breaks"
     excess = document.get("excess_nfr") or {}
     if is_number(excess.get("value")) and is_number(excess.get("low")):
         if excess["low"] > 0:
@@ -45,12 +48,20 @@ def _flip_parts(document: Mapping[str, Any], nfr: float) -> Iterable[str]:
         else:
             first += ", no more than re-training the old version alone may"
     yield first
-    change = _value(document["metrics"], "accuracy_difference")
-    if change is not None:
-        yield f"accuracy {figure(change, 'points', digits=1)} points"
+    if _value(document["metrics"], "accuracy_difference") is not None:
+        yield _accuracy_part(document["metrics"]["accuracy_difference"])
     remedy = best_remedy(document)
     if remedy is not None:
         yield _remedy_part(document, *remedy, nfr)
+
+
+def _accuracy_part(change: Mapping[str, Any]) -> str:
+    """The change of accuracy; whether it may be none at all is said where it has an interval."""
+    text = f"{figure(change['value'], 'points', digits=1)} points"
+    low, high = change.get("low"), change.get("high")
+    if low is not None and high is not None and low <= 0 <= high:
+        return f"accuracy is not shown to change ({text})"
+    return f"accuracy {text}"
 
 
 def _remedy_part(document: Mapping[str, Any], name: str, value: float, nfr: float) -> str:
@@ -61,7 +72,7 @@ def _remedy_part(document: Mapping[str, Any], name: str, value: float, nfr: floa
     price = (
         ""
         if cost is None
-        else f" (its accuracy: {figure(cost, 'points', digits=1)} points against the new version)"
+        else f" (accuracy {figure(cost, 'points', digits=1)} points against the new version)"
     )
     return f"“{name}” brings that down to {figure(value, 'share', digits=1)}{price}"
 
@@ -88,4 +99,4 @@ def _score_parts(document: Mapping[str, Any]) -> Iterable[str]:
                 f"{figure(pfr, 'share', digits=1)}"
             )
         if mean is not None:
-            yield f"its mean changes by {figure(mean, 'score')}"
+            yield f"its mean changes by {figure(mean, 'change')}"

@@ -35,7 +35,7 @@ def figure(value: float | None, unit: Unit, *, digits: int = 2, signed: bool | N
         value: as stored; shares and points in 0..1.
         unit: see `muscle_llm.report.definitions.Term`.
         digits: digits after the point of percentages.
-        signed: whether a plus is written; by default for differences (``points`` and ``percent``).
+        signed: whether a plus is written; by default for differences (``points``, ``percent``, ``change``).
 
     Example:
         >>> figure(0.06672, "share"), figure(-0.0131, "points"), figure(None, "share")
@@ -45,12 +45,13 @@ def figure(value: float | None, unit: Unit, *, digits: int = 2, signed: bool | N
     """
     if value is None or not is_number(value):
         return "–"
-    plus = "+" if (unit in ("points", "percent") if signed is None else signed) else "-"
+    value += 0.0  # no minus before a zero
+    plus = "+" if (unit in ("points", "percent", "change") if signed is None else signed) else "-"
     if unit == "count":
         return count(value)
     if unit == "p":
         return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
-    if unit == "score":
+    if unit in ("score", "change"):
         text = f"{value:{plus}.4f}"
     elif unit == "ratio":
         text = f"{value:{plus}.2f}"

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from muscle_llm.report.clauses import clause_groups
 from muscle_llm.report.definitions import QUADRANTS, Term, Unit, term
 from muscle_llm.report.headline import headline
 from muscle_llm.report.numbers import count, figure, interval, is_number
+from muscle_llm.report.provenance import excluded, plain, sources
 
-__all__ = ["Cell", "Column", "Group", "KeyFigure", "QuadrantCell", "Row", "Source", "page_context"]
+__all__ = ["Cell", "Column", "Group", "KeyFigure", "QuadrantCell", "Row", "page_context"]
 
 _ROLE_LABELS: dict[str, str] = {
     "remedy": "remedy",
@@ -89,14 +91,6 @@ class QuadrantCell:
     value: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where one version's predictions come from: label and value pairs."""
-
-    title: str
-    facts: tuple[tuple[str, str], ...]
-
-
 def page_context(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the template shows, from a comparison document.
 
@@ -109,19 +103,20 @@ def page_context(document: Mapping[str, Any]) -> dict[str, Any]:
         "headline": headline(document),
         "sentence": document.get("sentence") or "",
         "verdict": document.get("verdict"),
+        "clauses": tuple(clause_groups(document.get("verdict") or {})),
         "repeats": document["counts"].get("repeats"),
         "task": document.get("task"),
         "names": {"old": document["old"]["name"], "new": document["new"]["name"]},
-        "n": count(document["counts"].get("n")),
+        "n": _instances(document["counts"].get("n")),
         "confidence": figure(document.get("confidence"), "share", digits=0),
         "keys": tuple(_key_figures(document, digits)),
         "quadrants": {q.name: q for q in _quadrant_cells(document, digits)},
         "has_quadrants": is_number(document["counts"].get("both_right")),
         "columns": columns,
         "groups": tuple(_groups(document, columns, digits)),
-        "sources": tuple(_sources(document)),
-        "excluded": tuple(_excluded(document)),
-        "settings": tuple((str(k), _plain(v)) for k, v in (document.get("settings") or {}).items()),
+        "sources": tuple(sources(document)),
+        "excluded": tuple(excluded(document)),
+        "settings": tuple((str(k), plain(v)) for k, v in (document.get("settings") or {}).items()),
         "warnings": tuple(document.get("warnings") or ()),
         "has_candidates": bool(document.get("candidates")),
         "has_slices": bool(document.get("slices")),
@@ -185,26 +180,31 @@ def _key_figures(document: Mapping[str, Any], digits: int) -> Iterable[KeyFigure
 
 def _of_all(counts: Mapping[str, Any], direction: str) -> str:
     """The count behind a rate of flips; with repeats the rate is averaged, and reliable flips are counted."""
-    n = count(counts.get("n"))
+    n = _instances(counts.get("n"))
     if is_number(counts.get("repeats")):
         reliable = count(counts.get(f"reliable_{direction}_flips"))
-        return f"averaged over the answers; {reliable} of {n} instances reliably"
-    return f"{count(counts.get(f'{direction}_flips'))} of {n} instances"
+        return f"averaged over the answers; {reliable} of {n} reliably"
+    return f"{count(counts.get(f'{direction}_flips'))} of {n}"
+
+
+def _instances(n: int | None) -> str:
+    return f"{count(n)} instance{'' if n == 1 else 's'}"
 
 
 def _score_keys(document: Mapping[str, Any], digits: int) -> Iterable[KeyFigure]:
     for name, block in list((document.get("scores") or {}).items())[:1]:
-        for metric, note in (
-            ("mean_new", f"mean {name}"),
-            ("mean_difference", f"{name}, new minus old"),
-            ("nfr", f"{name} falls"),
-            ("regress", f"mean fall of {name}"),
+        for metric, note, tone in (
+            ("mean_new", f"mean {name}", ""),
+            ("mean_difference", f"{name}, new minus old", ""),
+            ("nfr", f"{name} falls", "loss"),
+            ("pfr", f"{name} rises", "gain"),
+            ("regress", f"mean fall of {name}", ""),
         ):
             known = term(f"score.{metric}")
             estimate = block["metrics"].get(metric)
             if estimate:
                 path = f"scores.{name}.metrics.{metric}"
-                yield KeyFigure(known, _cell(estimate, known.unit, digits, path), note)
+                yield KeyFigure(known, _cell(estimate, known.unit, digits, path), note, tone)
 
 
 def _quadrant_cells(document: Mapping[str, Any], digits: int) -> Iterable[QuadrantCell]:
@@ -283,48 +283,3 @@ def _count_group(document: Mapping[str, Any], columns: tuple[Column, ...]) -> It
             rows.append(Row(term(name), tuple(cells)))
     if rows:
         yield Group("Instances, against the new version", tuple(rows))
-
-
-def _sources(document: Mapping[str, Any]) -> Iterable[Source]:
-    sides = [(s["name"], s) for s in (document["old"], document["new"])]
-    sides += list((document.get("candidates") or {}).items())
-    for name, side in sides:
-        provenance = side.get("provenance") or {}
-        facts = [
-            (key.replace("_", " "), _plain(value))
-            for key, value in provenance.items()
-            if key not in ("sources", "extra") and value is not None
-        ]
-        facts += [
-            (f"SHA-256 of {file}", str(digest)) for file, digest in (provenance.get("sources") or {}).items()
-        ]
-        facts += [(str(key), _plain(value)) for key, value in (provenance.get("extra") or {}).items()]
-        yield Source(str(name), tuple(facts))
-
-
-def _excluded(document: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    old, new = document["old"]["name"], document["new"]["name"]
-    labels = {
-        "excluded_errors": "left out: no answer because of an error",
-        "excluded_unscored": "left out: nothing tells whether it is right",
-        "unmatched_old": f"only in {old}",
-        "unmatched_new": f"only in {new}",
-        "dropped_prompt": "left out: the prompts differ",
-        "dropped_reference": "left out: the references differ",
-        "no_answer_old": f"no answer found, {old}",
-        "no_answer_new": f"no answer found, {new}",
-        "truncated_old": f"cut off by the length limit, {old}",
-        "truncated_new": f"cut off by the length limit, {new}",
-    }
-    for name, label in labels.items():
-        value = document["counts"].get(name)
-        if is_number(value) and value:
-            yield label, count(value)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_plain, value)) or "none"
-    return "none" if value is None else str(value)

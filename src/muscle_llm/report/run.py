@@ -59,6 +59,8 @@ def render_index(
             "name": name,
             "link": links[name],
             "sentence": document["sentence"],
+            # Without candidates the overview says it all.
+            "table": bool(document.get("candidates")) or overview is None,
             "headings": remedy_headings(document),
             "rows": [
                 {"name": r.name, "kind": r.kind, "what": what_it_is(r), "cells": remedy_cells(r)}

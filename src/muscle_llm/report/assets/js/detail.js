@@ -30,9 +30,10 @@ class Detail {
   draw() {
     const { row, texts } = this.current;
     const blocks = [this.heading(), this.question(texts)];
-    if (texts.choices?.length) blocks.push(this.choices(row, texts));
+    if (texts.choices?.length) blocks.push(choiceTable(this.index, row, texts));
     blocks.push(this.answers(row, texts), this.repeats(row));
     this.container.replaceChildren(...blocks.filter(Boolean));
+    showFound(this.container, state.value.search);
   }
 
   heading() {
@@ -48,7 +49,7 @@ class Detail {
       h(
         "div",
         { class: "detail-title" },
-        h("h3", {}, kindMark(code), h("span", { class: "id" }, idText(index, row))),
+        h("h3", {}, kindMark(code), h("span", { class: "id" }, fullId(index, row))),
         h("p", { class: "place" }, at >= 0 ? `${countText(at + 1)} of ${countText(count)}` : "not in the filtered list"),
       ),
       index.cause?.at(row) ? h("p", { class: "cause" }, vocabulary.causes[index.cause.at(row)] ?? index.cause.at(row)) : null,
@@ -58,6 +59,7 @@ class Detail {
         { class: "actions" },
         h("button", { type: "button", "data-do": "previous", title: "Previous (p)" }, "← Previous"),
         h("button", { type: "button", "data-do": "next", title: "Next (n)" }, "Next →"),
+        h("button", { type: "button", "data-do": "id" }, "Copy id"),
         h("button", { type: "button", "data-do": "markdown" }, "Copy as Markdown"),
         h("button", { type: "button", "data-do": "link" }, "Copy link"),
       ),
@@ -72,34 +74,6 @@ class Detail {
       textBlock("Prompt", texts.prompt, "prompt"),
       references.length ? textBlock(references.length > 1 ? "References" : "Reference", references.join("\n\n"), "reference") : null,
     );
-  }
-
-  // Log-likelihood of each choice, for every version, as bars on one scale.
-  choices(row, texts) {
-    const versions = this.index.versions.filter((version) => texts.choiceScores[version]);
-    const references = new Set(texts.references ?? []);
-    const finite = versions.flatMap((v) => texts.choiceScores[v]).filter(Number.isFinite);
-    const low = Math.min(...finite);
-    const span = Math.max(...finite) - low || 1;
-    const cell = (version, k) => {
-      const scores = texts.choiceScores[version];
-      const best = Math.max(...scores.filter(Number.isFinite));
-      const bar = h("span", { class: "bar", "aria-hidden": "true" });
-      bar.style.width = Number.isFinite(scores[k]) ? `${8 + (92 * (scores[k] - low)) / span}%` : "0";
-      return h("td", { class: scores[k] === best ? "chosen" : null },
-        h("span", { class: "track" }, bar), h("span", { class: "value" }, numberText(scores[k], 2)));
-    };
-    const line = (choice, k) => {
-      const right = references.has(choice) || references.has(String(k)) || references.has(String.fromCharCode(65 + k));
-      return h("tr", { class: right ? "right" : null },
-        h("th", { scope: "row" }, right ? rightMark(1, "reference: ") : null, h("span", {}, visible(choice ?? ""))),
-        versions.map((version) => cell(version, k)));
-    };
-    return h("div", { class: "choices", tabindex: "0", role: "region", "aria-label": "Choices" },
-      h("table", {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col" }, versions.length ? "Choice, log-likelihood" : "Choice"),
-          versions.map((version) => h("th", { scope: "col" }, visible(versionName(version)))))),
-        h("tbody", {}, texts.choices.map(line))));
   }
 
   answers(row, texts) {

@@ -68,4 +68,5 @@ function onWidth(target, draw) {
   }).observe(target);
 }
 
+const NARROW = innerWidth < 700; // a phone: lists show less
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

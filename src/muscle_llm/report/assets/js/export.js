@@ -1,4 +1,4 @@
-// Taking instances away: one as Markdown, all filtered ones as JSON lines, the view as a link.
+// Taking instances away: one as Markdown, all shown ones as a file.
 
 async function copyText(text) {
   try {
@@ -68,10 +68,58 @@ async function instanceRecord(index, row, texts) {
   };
 }
 
-async function downloadJsonl(index, rows, texts) {
-  const parts = [];
-  for (const row of rows) parts.push(JSON.stringify(await instanceRecord(index, row, texts)) + "\n");
-  const address = URL.createObjectURL(new Blob(parts, { type: "application/jsonl" }));
-  h("a", { href: address, download: "instances.jsonl" }).click();
+// What the shown instances can be saved as: a name, a type, and a way to write them.
+const EXPORTS = {
+  jsonl: ["application/jsonl", async (index, rows, texts) => jsonLines(await allRecords(index, rows, texts))],
+  csv: ["text/csv", async (index, rows, texts) => csvTable(await allRecords(index, rows, texts))],
+  ids: ["text/plain", (index, rows) => [...new Set([...rows].map((row) => index.id[row]))].join("\n") + "\n"],
+};
+
+async function allRecords(index, rows, texts) {
+  const records = [];
+  for (const row of rows) records.push(await instanceRecord(index, row, texts));
+  return records;
+}
+
+const jsonLines = (records) => records.map((record) => JSON.stringify(record) + "\n").join("");
+
+// A table for spreadsheets: one line per instance, one column per version and kind of value.
+function csvTable(records) {
+  const flat = records.map((record) => {
+    const line = { id: record.id };
+    if ("repeat" in record) line.repeat = record.repeat;
+    Object.assign(line, { kind: record.kind, prompt: record.prompt, reference: record.references?.join("\n") });
+    for (const [name, value] of Object.entries(record.slices)) line[`slice:${name}`] = value;
+    for (const [version, { correct, answer, output, scores }] of Object.entries(record.versions)) {
+      Object.assign(line, { [`correct:${version}`]: correct, [`answer:${version}`]: answer, [`output:${version}`]: output });
+      for (const [name, score] of Object.entries(scores)) line[`score:${name}:${version}`] = score;
+    }
+    return line;
+  });
+  const columns = Object.keys(flat[0] ?? { id: "" });
+  const lines = [columns, ...flat.map((line) => columns.map((column) => line[column]))];
+  return lines.map((cells) => cells.map(csvCell).join(",") + "\r\n").join("");
+}
+
+// A text that a spreadsheet would run as a formula gets an apostrophe in front; plain numbers do not.
+function csvCell(value) {
+  let text = String(value ?? "");
+  if (typeof value === "string" && /^[=+\-@\t\r]/.test(text) && !/^[+-]?[\d.]+$/.test(text)) text = `'${text}`;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+async function download(kind, index, rows, texts) {
+  const [type, write] = EXPORTS[kind];
+  const address = URL.createObjectURL(new Blob([await write(index, rows, texts)], { type }));
+  h("a", { href: address, download: kind === "ids" ? "ids.txt" : `instances.${kind}` }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
+}
+
+function setUpExport(index, texts, rows) {
+  for (const button of $$("[data-export]"))
+    button.addEventListener("click", async () => {
+      const shown = rows();
+      await download(button.dataset.export, index, shown, texts);
+      announce(`Saved ${countText(shown.length)} ${shown.length === 1 ? "instance" : "instances"}`);
+    });
 }

@@ -29,8 +29,8 @@ function option(value, label, chosen) {
 }
 
 // A choice made of [value, label] pairs; `read` tells the chosen value from the state.
-function filterSelect(label, pairs, read, write) {
-  const select = h("select", {}, option("", `${label}: all`, ""), pairs.map(([value, text]) => option(value, text, "")));
+function filterSelect(label, pairs, read, write, unset = "all") {
+  const select = h("select", {}, option("", `${label}: ${unset}`, ""), pairs.map(([value, text]) => option(value, text, "")));
   select.setAttribute("aria-label", label);
   select.addEventListener("change", () => write(select.value));
   state.listen((value) => {
@@ -43,13 +43,16 @@ function filterSelect(label, pairs, read, write) {
 function setUpFilters(index, selection) {
   const bar = element("filters");
   const search = element("search");
-  let waiting = 0;
+  let waiting = 0; // the pause after a letter, before its search
   search.addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(() => state.set({ search: search.value, row: "" }), 80);
+    waiting = setTimeout(() => {
+      waiting = 0;
+      state.set({ search: search.value, row: "" });
+    }, 80);
   });
   state.listen(({ search: text }) => {
-    if (search !== document.activeElement) search.value = text;
+    if (!waiting && search.value !== text) search.value = text;
   });
   const present = new Set(index.quadrant);
   const kinds = vocabulary.quadrants.filter((_, code) => present.has(code)).map(([name, label]) => [name, label]);
@@ -61,8 +64,9 @@ function setUpFilters(index, selection) {
     bar.append(filterSelect(visible(name), values, ({ slices }) => slices[name] ?? "",
       (value) => state.setSlice(name, value || null)));
   }
-  if (index.cause)
-    bar.append(filterSelect("Cause", index.cause.values.filter(Boolean).map((v) => [v, v.replaceAll("_", " ")]),
+  const causes = index.cause?.values.filter(Boolean) ?? [];
+  if (causes.length > 1) // a single one says nothing of an instance
+    bar.append(filterSelect("Cause", causes.map((v) => [v, v.replaceAll("_", " ")]),
       ({ cause }) => cause, (cause) => state.set({ cause, row: "" })));
   const reliable = index.reliable?.values.filter(Boolean).map((v) => [v, RELIABLE[v] ?? v]) ?? [];
   if (reliable.length)
@@ -73,5 +77,5 @@ function setUpFilters(index, selection) {
       [`${version}:${fate}`, `${versionName(version)}: ${VIA_LABEL[fate]}`]));
   if (fates.length) bar.append(filterSelect("Remedy", fates, ({ via }) => via, (via) => state.set({ via, row: "" })));
   const orders = [...selection.sortKeys()].flatMap(([key, [label]]) => [[key, `${label} ↑`], [`-${key}`, `${label} ↓`]]);
-  bar.append(filterSelect("Order", orders, ({ sort }) => sort, (sort) => state.set({ sort })));
+  bar.append(filterSelect("Order", orders, ({ sort }) => sort, (sort) => state.set({ sort }), "worst first"));
 }

@@ -42,6 +42,12 @@ const ribbon = (x0, x1, from, to, size) => {
     `C${middle},${to + size} ${middle},${from + size} ${x0},${from + size}Z`;
 };
 
+// The remedy with the fewest negative flips, as the headline names it.
+function bestRemedy(names) {
+  const nfr = (name) => comparison.candidates[name].metrics.nfr?.value ?? Infinity;
+  return names.filter((name) => versionRole(name) === "remedy").sort((a, b) => nfr(a) - nfr(b))[0];
+}
+
 class Flow {
   constructor(place) {
     this.place = place;
@@ -49,7 +55,7 @@ class Flow {
     this.candidates = Object.entries(comparison.candidates ?? {})
       .filter(([, c]) => Number.isFinite(c.against_new?.recovered))
       .map(([name]) => name);
-    this.chosen = this.candidates.find((name) => versionRole(name) === "remedy") ?? this.candidates[0];
+    this.chosen = bestRemedy(this.candidates) ?? this.candidates[0];
     this.picture = h("div", { class: "picture" });
     place.append(this.choice(), this.picture, (this.list = h("div", { class: "fates-list" })));
     onWidth(this.picture, () => this.draw());
@@ -140,13 +146,16 @@ class Flow {
     const anchor = k === 0 ? "start" : last ? "end" : "middle";
     const at = k === 0 ? 0 : last ? width : x + bar / 2;
     const inner = k === 0 ? x + bar + 6 : x - 6;
-    const label = (y, text) => svg("text", { x: inner, y, class: "on-band", "text-anchor": k === 0 ? "start" : "end" }, text);
+    // Between narrow columns two labels meet: only the first one says what the shares are of.
+    const brief = k > 0 && width / (columns - 1) < 210;
+    const label = (y, share, word) => svg("text", { x: inner, y, class: "on-band", "text-anchor": k === 0 ? "start" : "end" },
+      brief ? shareText(share) : `${shareText(share)} ${word}`);
     return [
       svg("text", { x: at, y: 12, "text-anchor": anchor, class: "head" }, oneLine(versionName(version), 26)),
       svg("rect", { x, y: rightAt, width: bar, height: Math.max(0.5, right * scale), class: "node right", rx: 2 }),
       svg("rect", { x, y: wrongAt, width: bar, height: Math.max(0.5, (total - right) * scale), class: "node wrong", rx: 2 }),
-      label(rightAt + 15, `${shareText(right / total)} right`),
-      total - right > 0 ? label(wrongAt + (total - right) * scale - 6, `${shareText(1 - right / total)} wrong`) : null,
+      right > 0 ? label(rightAt + 15, right / total, "right") : null,
+      total - right > 0 ? label(wrongAt + (total - right) * scale - 6, 1 - right / total, "wrong") : null,
     ];
   }
 

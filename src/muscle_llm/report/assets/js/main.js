@@ -31,7 +31,8 @@ function connectList(index, texts, selection, table, detail) {
       document.body.classList.toggle("filtered", state.filtered());
       if (value.sort !== previous?.sort || !value.row) table.toTop();
     }
-    const row = rowOf.get(value.row) ?? -1;
+    // An id alone is the first of its repeats.
+    const row = rowOf.get(value.row) ?? rowOf.get(`${value.row}#0`) ?? -1;
     const at = table.choose(row);
     if (row < 0) detail.clear();
     else detail.show(row, at, rows.length);
@@ -81,6 +82,10 @@ function setUpDetail(index, texts, detail, list) {
         await copyText(location.href);
         announce("Link copied");
       },
+      id: async () => {
+        await copyText(index.id[detail.current.row]);
+        announce("Id copied");
+      },
       markdown: async () => {
         await copyText(instanceMarkdown(index, detail.current.row, detail.current.texts));
         announce("Copied as Markdown");
@@ -125,9 +130,11 @@ async function main() {
   setUpKeys(list);
   setUpDetail(index, texts, detail, list);
   element("clear").addEventListener("click", () => state.clear());
-  element("export").addEventListener("click", () => downloadJsonl(index, list.rows(), texts));
-  addEventListener("hashchange", () => state.set(readFragment(location.hash)));
-  state.set(readFragment(location.hash));
+  setUpExport(index, texts, list.rows);
+  addEventListener("hashchange", () => state.read());
+  for (const link of $$("a.to-row")) link.addEventListener("click", () => element("instances").scrollIntoView());
+  state.read();
+  if (state.value.row) element("instances").scrollIntoView();
   document.body.dataset.ready = "list";
   performance.mark("list");
   await texts.loadAll();

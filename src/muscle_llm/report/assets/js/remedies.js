@@ -90,13 +90,15 @@ class RemedyPlot {
     const ordered = [...this.points].sort((a, b) => y(a.nfr.value) - y(b.nfr.value));
     return svg("g", {}, ordered.map((p) => {
       const text = oneLine(versionName(p.name), 28) + (p.role === "control" ? " (control)" : p.role === "new" ? " (no remedy)" : "");
-      const size = text.length * 6.8;
-      const right = x(p.accuracy.value) + 11 + size < width;
-      const start = right ? x(p.accuracy.value) + 11 : x(p.accuracy.value) - 11 - size;
+      const size = text.length * 7.4;
+      // Right of the point, else left of it, else from the edge.
+      const [after, before] = [x(p.accuracy.value) + 11, x(p.accuracy.value) - 11 - size];
+      const ends = after + size >= width && before >= 0;
+      const start = after + size < width ? after : Math.max(0, before);
       let at = y(p.nfr.value) - 7;
       while (placed.some((o) => Math.abs(o.y - at) < 14 && start < o.end && o.start < start + size)) at += 3;
       placed.push({ y: at, start, end: start + size });
-      return svg("text", { x: right ? start : start + size, y: at, "text-anchor": right ? "start" : "end", class: `name role-${p.role}` }, text);
+      return svg("text", { x: ends ? start + size : start, y: at, "text-anchor": ends ? "end" : "start", class: `name role-${p.role}` }, text);
     }));
   }
 

@@ -1,6 +1,6 @@
 // Slices: a table in which every row is a line of a forest plot. A click on a row filters the list.
 
-const FOREST = Math.min(200, Math.max(120, innerWidth / 3)); // width of a line of the plot
+const SLICES_SHOWN = 20; // more fold away at first
 
 const ofSlice = (s, metric) => (metric === "excess_nfr" ? s.excess_nfr : s.metrics[metric]);
 const ofAll = (metric) => (metric === "excess_nfr" ? comparison.excess_nfr : comparison.metrics[metric]);
@@ -11,8 +11,12 @@ const SLICE_COLUMNS = [
   { key: "nfr", label: "Negative flips", value: (s) => s.metrics.nfr?.value, metric: "nfr", term: "nfr" },
   { key: "accuracy", label: "Accuracy, change", value: (s) => s.metrics.accuracy_difference?.value, metric: "accuracy_difference", term: "accuracy_difference" },
   ...(comparison.excess_nfr ? [{ key: "excess", label: "Beyond the noise floor", value: (s) => s.excess_nfr?.value, metric: "excess_nfr", term: "excess_nfr" }] : []),
-  { key: "q", label: "Worse?", value: (s) => s.q ?? s.p },
+  { key: "q", label: "Shown worse?", value: (s) => s.q ?? s.p },
 ];
+
+// Width of a line of the plot: what the window leaves for each.
+const FORESTS = SLICE_COLUMNS.filter((column) => column.metric).length;
+const FOREST = NARROW ? 90 : Math.max(110, Math.min(200, (Math.min(innerWidth, 1240) - 560) / FORESTS));
 
 class SliceTable {
   constructor(place) {
@@ -21,7 +25,13 @@ class SliceTable {
     this.body = h("tbody");
     this.head = h("tr");
     this.scales = Object.fromEntries(SLICE_COLUMNS.filter((c) => c.metric).map(({ metric }) => [metric, this.scale(metric)]));
+    this.all = false;
+    this.more = h("button", { type: "button", class: "quiet", onclick: () => {
+      this.all = !this.all;
+      this.draw();
+    } });
     place.append(h("table", { class: "slices" }, h("thead", {}, this.head), this.body));
+    if (this.rows.length > SLICES_SHOWN) place.after(this.more);
     state.listen(({ slices }, previous) => slices !== previous.slices && this.draw());
     this.draw();
   }
@@ -51,23 +61,27 @@ class SliceTable {
       const button = h("button", { type: "button", class: "sort", onclick: () => {
         this.sort = { key: column.key, down: on ? !this.sort.down : !["slice", "q"].includes(column.key) };
         this.draw();
-      } }, column.label);
+      }, "data-term": column.term }, column.label);
       const axis = column.metric ? this.axis(this.scales[column.metric]) : null;
       return h("th", { scope: "col", class: column.number ? "number" : column.metric ? "forest" : null,
         "aria-sort": on ? (this.sort.down ? "descending" : "ascending") : null }, button, axis);
     }));
-    this.body.replaceChildren(...this.sorted().map((slice) => this.row(slice)));
+    const sorted = this.sorted();
+    const on = (slice) => state.value.slices[slice.slice] === slice.value;
+    const shown = this.all ? sorted : sorted.filter((slice, at) => at < SLICES_SHOWN || on(slice));
+    this.body.replaceChildren(...shown.map((slice) => this.row(slice)));
+    this.more.textContent = this.all ? `Show ${SLICES_SHOWN} slices` : `Show all ${countText(sorted.length)} slices`;
   }
 
   axis(scale) {
     const group = svg("g", { class: "axis", transform: "translate(0,2)" });
-    d3.select(group).call(d3.axisBottom(scale).ticks(4).tickSize(0).tickPadding(2).tickFormat((v) => d3.format("~r")(Number((100 * v).toPrecision(4)))));
+    d3.select(group).call(d3.axisBottom(scale).ticks(FOREST > 150 ? 4 : 2).tickSize(0).tickPadding(2).tickFormat((v) => d3.format("~r")(Number((100 * v).toPrecision(4)))));
     return svg("svg", { width: FOREST, height: 18, "aria-hidden": "true" }, group);
   }
 
   row(slice) {
     const on = state.value.slices[slice.slice] === slice.value;
-    const verdict = slice.worse === true ? h("span", { class: "worse" }, "worse") : slice.worse === false ? h("span", { class: "muted" }, "not shown") : "";
+    const verdict = slice.worse === true ? h("span", { class: "worse" }, "worse") : slice.worse === false ? h("span", { class: "muted" }, "no") : "";
     const q = Number.isFinite(slice.q) ? h("span", { class: "range" }, ` q ${slice.q < 0.001 ? "< 0.001" : slice.q.toFixed(3)}`) : null;
     return h("tr", { class: `${slice.worse ? "is-worse" : ""}${on ? " on" : ""}`, onclick: () => state.setSlice(slice.slice, slice.value) },
       h("th", { scope: "row" }, h("button", { type: "button", "aria-pressed": on ? "true" : "false" },

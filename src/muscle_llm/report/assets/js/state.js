@@ -16,11 +16,24 @@ const state = {
   value: EMPTY,
   listeners: [],
 
-  // Merges a change, tells everyone, and writes the address.
+  // Merges a change, tells everyone, and writes the address. A filter that comes or goes is a step, which the
+  // browser's Back takes away again; rows, orders and the letters of a search are not.
   set(change) {
     const previous = this.value;
     this.value = Object.freeze({ ...previous, ...change });
-    history.replaceState(null, "", writeFragment(this.value) || location.pathname + location.search);
+    const way = stepOf(previous) === stepOf(this.value) ? "replaceState" : "pushState";
+    history[way](null, "", writeFragment(this.value) || location.pathname + location.search);
+    this.tell(previous);
+  },
+
+  // Takes the view from the address, as a link or Back and Forward ask.
+  read() {
+    const previous = this.value;
+    this.value = Object.freeze(readFragment(location.hash));
+    this.tell(previous);
+  },
+
+  tell(previous) {
     for (const listen of this.listeners) listen(this.value, previous);
   },
 
@@ -51,6 +64,8 @@ const state = {
     return Boolean(kinds.length || via || cause || reliable || search || range || Object.keys(slices).length);
   },
 };
+
+const stepOf = (value) => writeFragment({ ...value, search: value.search && "any", sort: "", row: "" });
 
 function writeFragment(value) {
   const words = new URLSearchParams();

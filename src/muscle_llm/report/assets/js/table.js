@@ -42,6 +42,7 @@ class InstanceTable {
 
   show(rows, sort) {
     this.rows = rows;
+    this.scroller.style.setProperty("--rows", rows.length);
     this.scroller.setAttribute("aria-rowcount", rows.length + 1);
     this.drawHead(sort);
     this.virtual.setOptions(this.options());
@@ -118,12 +119,12 @@ function tableColumns(index, texts) {
       label: "Kind",
       sort: "kind",
       kind: "kind",
-      width: "minmax(7.5rem, 11rem)",
+      width: NARROW ? "6.4rem" : "minmax(7.5rem, 10.5rem)",
       draw: (row) => kindMark(index.quadrant[row]),
     },
-    { label: "Id", sort: "id", kind: "id", width: "minmax(4rem, 8rem)", draw: (row) => idText(index, row) },
+    { label: "Id", sort: "id", kind: "id", width: idWidth(index), draw: (row) => idText(index, row) },
   ];
-  if (index.prompt)
+  if (index.prompt && !NARROW)
     columns.push({
       label: "Prompt",
       kind: "text prompt",
@@ -137,7 +138,7 @@ function tableColumns(index, texts) {
       title: `Answer of ${versionName(version)}`,
       sort: index.answer[version] ? `answer:${version}` : null,
       kind: `text answer ${version}`,
-      width: "minmax(4rem, 1fr)",
+      width: "minmax(3rem, 1fr)",
       draw: (row) => answerText(index, texts, version, row),
     });
   }
@@ -185,8 +186,23 @@ function fateColumn(index) {
   ];
 }
 
-const idText = (index, row) =>
-  visible(index.id[row].slice(0, 60)) + (index.repeat ? ` ·${index.repeat[row] + 1}` : "");
+const repeatText = (index, row) => (index.repeat ? ` ·${index.repeat[row] + 1}` : "");
+const fullId = (index, row) => visible(index.id[row]) + repeatText(index, row);
+
+// Ids differ at their ends more often than at their beginnings: a long one keeps both.
+const ID_SHOWN = NARROW ? 10 : 22;
+function idText(index, row) {
+  const id = index.id[row];
+  const shown = id.length <= ID_SHOWN ? id : `${id.slice(0, ID_SHOWN / 2 - 4)}…${id.slice(-ID_SHOWN / 2 - 3)}`;
+  return visible(shown) + repeatText(index, row);
+}
+
+// As wide as the longest id asks for, half a rem a character.
+function idWidth(index) {
+  let longest = 2;
+  for (const id of index.id) if (id.length > longest) longest = id.length;
+  return `min(${(Math.min(longest, ID_SHOWN) + (index.repeat ? 4 : 0)) / 2 + 0.5}rem, 28vw)`;
+}
 
 function kindMark(code) {
   return [h("span", { class: "dot", "aria-hidden": "true" }), h("span", {}, quadrantLabel(code))];

@@ -20,11 +20,10 @@ function setUpTips() {
     tip.hidden = true;
     for (const target of $$("[aria-describedby=tip]")) target.removeAttribute("aria-describedby");
   };
-  for (const target of $$("[data-term]")) {
-    target.addEventListener("mouseenter", () => show(target));
-    target.addEventListener("mouseleave", hide);
-    target.addEventListener("focus", () => show(target));
-    target.addEventListener("blur", hide);
+  // Asked of the document, since tables are drawn again.
+  for (const [come, go] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
+    addEventListener(come, ({ target }) => target.closest?.("[data-term]") && show(target.closest("[data-term]")));
+    addEventListener(go, ({ target }) => target.closest?.("[data-term]") && hide());
   }
   addEventListener("keydown", (event) => event.key === "Escape" && hide());
   addEventListener("scroll", hide, { passive: true });
@@ -33,7 +32,7 @@ function setUpTips() {
 function setUpTheme() {
   const button = element("theme");
   const themes = ["auto", "light", "dark"];
-  const labels = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+  const labels = { auto: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
   const apply = (theme) => {
     if (theme === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
