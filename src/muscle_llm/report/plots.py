@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ INK, MUTED, LINE, SOFT = "#1a1a18", "#5f5f59", "#c9c9c2", "#f6f6f3"
 LOSS, GAIN, MEND, RIGHT, WRONG = "#d55e00", "#0072b2", "#009e73", "#8f9a94", "#6b6b66"
 _TINT = {"regression": "#fcefe5", "gain": "#e6f1f8", "both_right": SOFT, "both_wrong": SOFT}
 _MARK = {"new": ("s", INK), "remedy": ("o", MEND), "control": ("D", MUTED), "noise_floor": ("^", MUTED)}
+
+_SLICES = 60  # that one picture shows
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
@@ -92,8 +95,9 @@ def _pictures(comparison: Comparison, document: Mapping[str, Any]) -> dict[str, 
         s for s in document.get("slices") or () if is_number((s["metrics"].get("nfr") or {}).get("value"))
     ]
     if slices:
-        height = 0.8 + 0.24 * min(len(slices), 60)
-        pictures["slices"] = ((5.6, height), lambda f: _slices(f.subplots(), document, slices[:60]))
+        shown = _worst_slices(slices)
+        height = 0.8 + 0.24 * len(shown)
+        pictures["slices"] = ((5.6, height), lambda f: _slices(f.subplots(), document, shown, len(slices)))
     for score, data in distributions(comparison).items():
         pictures[f"change-{_file_name(score)}"] = (
             (5.6, 2.6),
@@ -234,9 +238,18 @@ def _whiskers(estimate: Mapping[str, Any]) -> list[list[float]] | None:
     return [[max(0.0, value - low)], [max(0.0, high - value)]]
 
 
-def _slices(axes: Axes, document: Mapping[str, Any], slices: list[Mapping[str, Any]]) -> None:
+def _worst_slices(slices: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The slices to draw, the largest NFR last; of many, those shown to be worse and the largest."""
+
+    def nfr(piece: Mapping[str, Any]) -> float:
+        return piece["metrics"]["nfr"]["value"]
+
+    ranked = sorted(slices, key=lambda s: (bool(s.get("worse")), nfr(s)), reverse=True)
+    return sorted(ranked[:_SLICES], key=nfr)
+
+
+def _slices(axes: Axes, document: Mapping[str, Any], ordered: list[Mapping[str, Any]], total: int) -> None:
     """Draw the negative flips of each slice with its interval, the largest on top."""
-    ordered = sorted(slices, key=lambda s: s["metrics"]["nfr"]["value"])
     for at, piece in enumerate(ordered):
         estimate = piece["metrics"]["nfr"]
         colour = LOSS if piece.get("worse") else INK
@@ -247,7 +260,8 @@ def _slices(axes: Axes, document: Mapping[str, Any], slices: list[Mapping[str, A
     if overall is not None and is_number(overall):
         axes.axvline(overall, color=MUTED, linewidth=0.9, linestyle=(0, (3, 3)), zorder=0)
     axes.set_yticks(range(len(ordered)), [_short(f"{s['slice']} = {s['value']}", 40) for s in ordered])
-    axes.set(ylim=(-0.7, len(ordered) - 0.3), xlabel="negative flips (NFR)")
+    left_out = f"\n{total - len(ordered):,} slices with fewer left out" if total > len(ordered) else ""
+    axes.set(ylim=(-0.7, len(ordered) - 0.3), xlabel=f"negative flips (NFR){left_out}")
     axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(_percent)
     axes.tick_params(axis="y", length=0, labelcolor=INK)
@@ -271,5 +285,9 @@ def _change(axes: Axes, score: str, data: Mapping[str, Any]) -> None:
 
 def _short(text: str, limit: int = 28) -> str:
     """A name as plain text of bounded length: matplotlib must not read a dollar sign as mathematics."""
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    text = " ".join(text.split())
+    # Full-width letters take two places.
+    places = list(itertools.accumulate(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text))
+    if places and places[-1] > limit:
+        text = text[: sum(place < limit for place in places)] + "…"
     return text.replace("$", r"\$")
