@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from muscle_llm.cli import main
 from muscle_llm.gate import load_policy
@@ -129,3 +135,29 @@ def test_init_writes_a_policy_once(tmp_path, capsys):
     capsys.readouterr()
     assert main(["init", "policy", "--out", "-"]) == 0
     assert capsys.readouterr().out == path.read_text()
+
+
+@pytest.mark.parametrize(("margin", "code", "warned"), [("90 %", 0, 0), ("1 %", 1, 1), ("5 %", 3, 0)])
+def test_the_jobs_of_the_docs_run_as_written(files, tmp_path, margin, code, warned):
+    page = (Path(__file__).parents[2] / "docs" / "gate.md").read_text(encoding="utf-8")
+    _, github, lenient, gitlab = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL))
+    steps = {step.get("name"): step for step in github["jobs"]["gate"]["steps"]}
+    lines = [steps["Gate"]["run"], lenient["run"], gitlab["gate"]["script"][-1]]
+    (tmp_path / "logs").mkdir()
+    for name, path in zip(("old", "new"), files, strict=True):
+        (tmp_path / "logs" / f"{name}.jsonl").write_bytes(Path(path).read_bytes())
+    (tmp_path / "policy.yaml").write_text(f"all: {{nfr: {margin}}}\n")
+    program = "import sys; from muscle_llm.cli import main; sys.exit(main())"
+    command = f"""muscle-llm() {{ "$PYTHON" -c '{program}' "$@"; }}"""
+    for line, expected in zip(lines, (code, warned, code), strict=True):
+        done = subprocess.run(
+            ["bash", "-e", "-c", f"{command}\n{line}"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHON": sys.executable},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == expected, done.stderr
+        for name in ("comment.md", "gate.xml", "flips.html"):
+            assert (name in line) == (tmp_path / name).exists()
+            (tmp_path / name).unlink(missing_ok=True)
