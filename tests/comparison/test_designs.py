@@ -288,7 +288,7 @@ def test_another_filter_that_finds_the_right_answer_means_failed_extraction():
 def test_nothing_flipped_has_no_detectable_difference():
     rows = Predictions.from_columns({"id": ["a"], "correct": [True]})
     result = compare(rows, rows)
-    assert "nothing flipped" in (result.metrics["detectable_difference"].reason or "")
+    assert "no instance changed" in (result.metrics["detectable_difference"].reason or "")
     assert result.causes == {"negative_flips": {}, "positive_flips": {}}
 
 

@@ -9,8 +9,10 @@ from muscle_llm.metrics.candidates import (
     difference_counts,
     difference_metrics,
     paired_indicators,
+    ratio_bounds,
     smooth_differences,
 )
+from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.metrics.flips import flip_values, joint_counts
 
 triples = st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=1, max_size=60)
@@ -33,12 +35,55 @@ def test_differences_are_the_differences_of_the_metrics(data):
         assert m[name].value == pytest.approx(float(candidate[key] - new[key]), abs=1e-12)
         assert m[name].low - 1e-9 <= m[name].value <= m[name].high + 1e-9
     if new["nfr"] > 0:
+        percent = m["d_nfr_percent"]
+        assert -100 - 1e-9 <= percent.low <= percent.value + 1e-9 <= percent.high + 2e-9
         assert m["d_nfr_percent"].value == pytest.approx(float(100 * (candidate["nfr"] / new["nfr"] - 1)))
     else:
         assert m["d_nfr_percent"].reason == "new has no negative flips"
     counts = difference_counts(c, d, f)
     assert m["d_nfr"].value * len(y) == pytest.approx(counts["newly_broken"] - counts["recovered"])
     assert m["d_pfr"].value * len(y) == pytest.approx(counts["new_gains"] - counts["lost_gains"])
+
+
+def test_a_remedy_that_mends_every_flip_leaves_uncertainty():
+    # Three flips of a thousand, all mended: exact McNemar p = 0.25, which is no proof of any change.
+    old, new = np.ones(1000, bool), np.ones(1000, bool)
+    new[:3] = False
+    percent = difference_metrics(old, new, old)["d_nfr_percent"]
+    assert (percent.value, percent.low) == (-100, -100)
+    assert percent.high > 0
+    new[:60] = False
+    assert -100 < difference_metrics(old, new, old)["d_nfr_percent"].high < -80
+
+
+@pytest.mark.parametrize(
+    ("n", "rate", "kept", "added"), [(200, 0.05, 0.5, 0.01), (1000, 0.05, 0.1, 0), (1000, 0.01, 0.3, 0.002)]
+)
+def test_the_percentage_holds_the_truth_as_often_as_it_says(n, rate, kept, added):
+    rng = np.random.default_rng(0)
+    truth = 100 * ((rate * kept + added) / rate - 1)
+    chances = [rate * kept, added, rate * (1 - kept), 1 - rate - added]
+    hits = []
+    for both, fresh, mended, rest in rng.multinomial(n, chances, size=400):
+        lost_c = np.repeat([True, True, False, False], [both, fresh, mended, rest])
+        lost = np.repeat([True, False, True, False], [both, fresh, mended, rest])
+        if lost.any():
+            found = difference_metrics(np.ones(n, bool), ~lost, ~lost_c)["d_nfr_percent"]
+            hits.append(found.low <= truth <= found.high)
+    assert np.mean(hits) >= 0.92
+
+
+rates = st.floats(0.01, 0.99)
+
+
+@given(rates, rates, st.floats(-1, 1), st.floats(0.001, 0.2))
+@settings(max_examples=100, deadline=None)
+def test_the_bounds_of_a_ratio_hold_it_and_turn_with_it(p, q, correlation, spread):
+    first, second = (Estimate(x, x * (1 - spread), x + (1 - x) * spread) for x in (p, q))
+    low, high = ratio_bounds(first, second, correlation)
+    assert low <= p / q <= high
+    turned = ratio_bounds(second, first, correlation)
+    assert (1 / turned[1], 1 / turned[0]) == pytest.approx((low, high), rel=1e-6)
 
 
 def test_no_instances_and_no_answers_are_undefined():

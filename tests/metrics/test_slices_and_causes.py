@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from muscle_llm.metrics.causes import CAUSES, choice_margin, flip_causes
 from muscle_llm.metrics.flips import flip_metrics, joint_codes, joint_counts
 from muscle_llm.metrics.power import detectable_difference, instances_needed
-from muscle_llm.metrics.slices import slice_cells, slice_metrics, worse_slices
+from muscle_llm.metrics.slices import mean_fell, slice_cells, slice_metrics, worse_slices
 
 rows = st.lists(st.tuples(*[st.integers(0, 2)] * 3, st.integers(-1, 3)), min_size=1, max_size=80)
 
@@ -31,7 +31,7 @@ def test_slices_at_once_equal_slices_one_by_one(data, answers):
             found = at_once[index][name]
             assert found.reason == estimate.reason or name == "mcnemar_p", name
             assert found.value == pytest.approx(estimate.value, nan_ok=True) or not inside.any()
-            if name != "nfr_relative":
+            if name != "nfr_relative" or estimate.value == 0:
                 assert (found.low, found.high) == pytest.approx((estimate.low, estimate.high), nan_ok=True), (
                     name
                 )
@@ -59,6 +59,26 @@ def test_unchanged_slices_are_called_worse_at_most_at_the_stated_rate():
         cells[:, 1, 1, 1] = 100 - flips
         calls += any(t.worse for t in worse_slices(slice_metrics(cells, answers_known=True)[1]))
     assert calls / 200 <= 0.07
+
+
+def test_a_slice_in_which_all_fell_alike_is_as_sure_as_tosses_of_a_coin():
+    assert mean_fell(np.full(50, -1.0)) == 2.0**-50
+    assert mean_fell(np.full(50, -0.1)) == 2.0**-50
+    assert mean_fell(np.full(50, 0.1)) == 1
+    assert mean_fell(np.zeros(50)) == mean_fell(np.array([-1.0])) == mean_fell(np.zeros(0)) == 1
+    # Ten copies of two questions are two tosses.
+    assert mean_fell(np.full(20, -1.0), np.repeat([0, 1], 10)) == 0.25
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=30))
+@settings(max_examples=80, deadline=None)
+def test_the_test_of_a_fall_is_students_but_never_surer_than_the_signs(data):
+    from scipy.stats import ttest_1samp
+
+    values = np.array(data)
+    if values.std() > 1e-6:
+        expected = ttest_1samp(values, 0, alternative="less").pvalue
+        assert mean_fell(values) == pytest.approx(max(expected, 2.0 ** -len(data)), rel=1e-6)
 
 
 def test_a_broken_slice_among_many_is_found():
@@ -105,5 +125,8 @@ def test_power_in_the_units_of_the_figure():
         <= 0.01
         < detectable_difference(math.sqrt(0.1 / (needed - 1)))
     )
+    # Over few clusters with Student's quantiles: t(0.975) + t(0.8) with 4 degrees of freedom.
+    assert detectable_difference(1, clusters=5) == pytest.approx(2.7764 + 0.9410, abs=1e-4)
+    assert detectable_difference(1, clusters=10**6) == pytest.approx(detectable_difference(1), rel=1e-5)
     with pytest.raises(ValueError, match="difference of 0"):
         instances_needed(0.01, 10, 0)

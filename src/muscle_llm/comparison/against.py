@@ -18,11 +18,14 @@ from muscle_llm.metrics.candidates import (
     paired_indicators,
     smooth_differences,
 )
-from muscle_llm.metrics.clusters import difference_estimate
+from muscle_llm.metrics.clusters import difference_estimate, rate_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.repeats import excess_over_repeats, excess_per_instance, noise_floor, share_right
+from muscle_llm.metrics.uncertainty import wilson
 
 __all__ = ["against_new", "excess", "excess_values"]
+
+NO_INSTANCES = undefined("no instances")
 
 
 def against_new(
@@ -33,10 +36,9 @@ def against_new(
     *,
     tolerance: float,
     confidence: float,
-    seed: int,
 ) -> AgainstNew:
     """Return the candidate minus the new version, on the instances that old, new and candidate all have."""
-    scores = _score_differences(name, views, layout, tolerance, confidence, seed)
+    scores = _score_differences(name, views, layout, tolerance, confidence)
     pair, own = joints["new"], joints[name]
     if pair is None or own is None:
         names = ("d_nfr", "d_nfr_percent", "d_pfr", "d_accuracy", "d_nfr_mc")
@@ -49,7 +51,7 @@ def against_new(
     known = pair.answers_known and own.answers_known
     if pair.cells is None or own.cells is None:
         same = [(c & 1) > 0 if known else None for c in (codes, codes_own)]
-        metrics = difference_metrics(old, new, candidate, same[0], same[1], confidence=confidence, seed=seed)
+        metrics = difference_metrics(old, new, candidate, same[0], same[1], confidence=confidence)
     else:
         both = pair.known & own.known
         metrics = averaged_difference_metrics(
@@ -58,7 +60,6 @@ def against_new(
             None if layout.cluster is None else layout.cluster[both],
             answers_known=known,
             confidence=confidence,
-            seed=seed,
         )
     return AgainstNew(counts, metrics, scores)
 
@@ -69,7 +70,6 @@ def _score_differences(
     layout: Layout,
     tolerance: float,
     confidence: float,
-    seed: int,
 ) -> dict[str, Any]:
     results = {}
     names = ("old", "new", name)
@@ -80,7 +80,6 @@ def _score_differences(
             *(v[good] for v in values),
             tolerance=tolerance,
             confidence=confidence,
-            seed=seed,
             clusters=None if layout.cluster is None else layout.cluster[good],
         )
     return results
@@ -105,22 +104,24 @@ def excess(
         if pair.cells is None or own.cells is None:
             good = pair.good & own.good
             lost, noise = (np.isin(j.codes[good], (4, 5)) for j in (pair, own))
-            none = np.zeros_like(noise)
-            return paired_indicators(noise, none, confidence), paired_indicators(lost, noise, confidence)
+            low, high = wilson(noise.sum(), noise.size, confidence)
+            floor = Estimate(float(noise.mean()), float(low), float(high)) if noise.size else NO_INSTANCES
+            return floor, paired_indicators(lost, noise, confidence)
         both = pair.known & own.known
         clusters = None if layout.cluster is None else layout.cluster[both]
         lost, noise = (cell_values(c[both], "nfr") for c in (pair.cells, own.cells))
         return (
-            difference_estimate(noise, clusters, confidence),
+            rate_estimate(noise, clusters, confidence),
             difference_estimate(lost - noise, clusters, confidence),
         )
     sides = _repeated(views, layout)
     if sides is None:
         return None
-    return (
-        noise_floor(*sides[0], layout.cluster, confidence),
-        excess_over_repeats(sides[0], sides[1], layout.cluster, confidence),
-    )
+    # On the same instances, so that what is measured of nfr on them is the sum of the two.
+    known = ~np.isnan(excess_per_instance(*sides))
+    old, new = ((hits[known], tries[known]) for hits, tries in sides)
+    clusters = None if layout.cluster is None else layout.cluster[known]
+    return noise_floor(*old, clusters, confidence), excess_over_repeats(old, new, clusters, confidence)
 
 
 def excess_values(

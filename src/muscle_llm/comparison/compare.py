@@ -10,7 +10,14 @@ import numpy as np
 
 from muscle_llm.comparison.against import against_new, excess, excess_values
 from muscle_llm.comparison.causes import cause_results
-from muscle_llm.comparison.measure import Joint, flip_results, joint, reliable, score_results
+from muscle_llm.comparison.measure import (
+    Joint,
+    flip_results,
+    joint,
+    reliable,
+    score_results,
+    usable_instances,
+)
 from muscle_llm.comparison.notes import exclusions, notes
 from muscle_llm.comparison.pairing import OnMismatch, Paired, pair
 from muscle_llm.comparison.rows import instance_table
@@ -84,11 +91,11 @@ def compare(
     counts, metrics = flip_results(joints["new"], shape, **own)
     counts.update(exclusions(views["old"], views["new"], paired))
     if counts["n"] is None:
-        counts["n"] = _usable_instances(views, shape)
+        counts["n"] = int(usable_instances((views["old"], views["new"]), shape).sum())
     steady = reliable(views["old"], views["new"], shape)
     if steady is not None:
         counts["reliable_negative_flips"], counts["reliable_positive_flips"] = (int(x.sum()) for x in steady)
-    scores, lacking = score_results((views["old"], views["new"]), shape, **smooth)
+    scores, scored, lacking = score_results((views["old"], views["new"]), shape, **smooth)
     floor = excess(kinds, views, joints, shape, confidence)
     if floor is not None:
         metrics["noise_floor"] = floor[0]
@@ -125,16 +132,11 @@ def compare(
         },
         "warnings": (*paired.warnings, *notes(counts, lacking, views), *slice_warnings),
     }
-    return Comparison(**document, sentence=summarise(document))
+    return Comparison(**document, sentence=summarise(document, scored))
 
 
 def _as_predictions(source: Any) -> Predictions:
     return source if isinstance(source, Predictions) else read_predictions(source)
-
-
-def _usable_instances(views: Mapping[str, View], shape: Layout) -> int:
-    both = views["old"].usable & views["new"].usable
-    return int(both.sum()) if shape.instance is None else len(np.unique(shape.instance[both]))
 
 
 def _with_slices(paired: Paired) -> Any:
@@ -191,9 +193,9 @@ def _candidate(
     old, candidate = views["old"], views[name]
     counts, metrics = flip_results(joints[name], shape, **own)
     if counts["n"] is None:
-        counts["n"] = int((old.usable & candidate.usable).sum())
+        counts["n"] = int(usable_instances((old, candidate), shape).sum())
     counts["excluded_errors"] = int((paired.present[name] & ~(old.usable & candidate.usable)).sum())
     counts["unmatched"] = paired.unmatched[name]
-    scores, _ = score_results((old, candidate), shape, **smooth)
-    against = against_new(name, views, joints, shape, **smooth, seed=SEED)
+    scores, _, _ = score_results((old, candidate), shape, **smooth)
+    against = against_new(name, views, joints, shape, **smooth)
     return Candidate(name, role, predictions.provenance, counts, metrics, scores, against)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,17 +14,26 @@ from muscle_llm.metrics.clusters import cluster_standard_error
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import JointCounts, flip_metrics, flip_values, joint_codes
 from muscle_llm.metrics.power import detectable_difference
-from muscle_llm.metrics.repeats import expected_cells, reliable_flips, share_right
+from muscle_llm.metrics.repeats import pair_cells, reliable_flips, share_right
 from muscle_llm.metrics.smooth import smooth_metrics
 from muscle_llm.metrics.uncertainty import difference_standard_error
 
-__all__ = ["Joint", "averaged_scores", "flip_results", "joint", "reliable", "score_results"]
+__all__ = [
+    "Joint",
+    "averaged_scores",
+    "flip_results",
+    "joint",
+    "reliable",
+    "score_results",
+    "usable_instances",
+]
 
 Floats = NDArray[np.float64]
 
 NOT_GRADED = "neither correctness nor references in the logs"
 REPEATED = "answers are repeated: see the accuracy difference and the reliable flips"
 CLUSTERED = "instances come in clusters: see the accuracy difference"
+_ROUNDING = 1e-12  # a standard error below this is one of rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +44,8 @@ class Joint:
         codes: shape (rows,), 4 old right + 2 other right + same answer, of all rows.
         good: shape (rows,), whether both are graded.
         answers_known: whether "same answer" means anything.
-        cells: shape (instances, 8), expected shares of the eight cells, NaN for instances without a graded
-            answer in one version; ``None`` where rows are independent instances.
+        cells: shape (instances, 8), pairs of answers in each of the eight cells, none for instances without a
+            graded answer in one version; ``None`` where rows are independent instances.
     """
 
     codes: NDArray[np.uint8]
@@ -49,7 +57,7 @@ class Joint:
     def known(self) -> Bools:
         """Whether an instance is measured (only with ``cells``)."""
         assert self.cells is not None
-        return ~np.isnan(self.cells[:, 0])
+        return self.cells.sum(1) > 0
 
 
 def joint(old: View, other: View, layout: Layout) -> Joint | None:
@@ -61,7 +69,7 @@ def joint(old: View, other: View, layout: Layout) -> Joint | None:
     good = old.graded & other.graded
     cells = None
     if layout.instance is not None:
-        cells = expected_cells(
+        cells = pair_cells(
             layout.instance,
             layout.n,
             (old.correct, other.correct),
@@ -70,7 +78,7 @@ def joint(old: View, other: View, layout: Layout) -> Joint | None:
         )
     elif layout.cluster is not None:
         cells = one_hot(codes)
-        cells[~good] = np.nan
+        cells[~good] = 0
     return Joint(codes, good, same is not None, cells)
 
 
@@ -88,9 +96,10 @@ def flip_results(
     document = dict(counts.to_dict())
     if pair.cells is None:
         metrics = flip_metrics(counts, confidence=confidence, seed=seed)
-        error = float(
-            difference_standard_error(cells[0, 1].sum() / counts.n, cells[1, 0].sum() / counts.n, counts.n)
-        )
+        n = max(1, counts.n)
+        gained, lost = cells[0, 1].sum() / n, cells[1, 0].sum() / n
+        error = float(difference_standard_error(gained, lost, n))
+        metrics["detectable_difference"] = _detectable(error, None, bool(gained + lost > 0), confidence)
     else:
         known = pair.known
         shares = pair.cells[known]
@@ -104,18 +113,27 @@ def flip_results(
             reason=REPEATED if layout.instance is not None else CLUSTERED,
         )
         difference = cell_values(shares, "accuracy_new") - cell_values(shares, "accuracy_old")
-        error, _ = cluster_standard_error(difference, clusters)
+        error, count = cluster_standard_error(difference, clusters)
+        metrics["detectable_difference"] = _detectable(error, count, bool(difference.any()), confidence)
         document.update(n=int(known.sum()))
         if layout.instance is not None:
             document.update(rows=counts.n, repeats=layout.repeats)
         if clusters is not None:
             document.update(clusters=len(np.unique(clusters)))
-    metrics["detectable_difference"] = (
-        Estimate(detectable_difference(error, confidence))
-        if error > 0 and math.isfinite(error)
-        else undefined("nothing flipped, so the spread of the difference is not known")
-    )
+    if document["n"] == 0:
+        metrics["detectable_difference"] = undefined("no instances")
     return document, metrics
+
+
+def _detectable(error: float, clusters: int | None, changed: bool, confidence: float) -> Estimate:
+    """Return the detectable difference, or why it is not known."""
+    if clusters is not None and clusters < 2:
+        return undefined("a single instance or cluster does not tell how much the difference varies")
+    if error < _ROUNDING:
+        how = "all instances changed alike" if changed else "no instance changed"
+        return undefined(f"{how}, so the spread of the difference is not known")
+    smallest = detectable_difference(error, confidence, clusters=clusters)
+    return Estimate(smallest) if smallest <= 1 else undefined("too few instances to show any difference")
 
 
 def reliable(old: View, new: View, layout: Layout) -> tuple[Bools, Bools] | None:
@@ -142,18 +160,30 @@ def averaged_scores(v: View, name: str, layout: Layout) -> Floats:
         return np.where(tries > 0, sums / tries, np.nan)
 
 
+def usable_instances(views: tuple[View, View], layout: Layout) -> Bools:
+    """Return per instance whether each of two versions has a row without an error, of whichever repeat."""
+    if layout.instance is None:
+        return views[0].usable & views[1].usable
+    usable = np.ones(layout.n, bool)
+    for v in views:
+        usable &= np.bincount(layout.instance, weights=v.usable, minlength=layout.n) > 0
+    return usable
+
+
 def score_results(
     views: tuple[View, View], layout: Layout, *, tolerance: float, confidence: float
-) -> tuple[dict[str, dict[str, Estimate]], dict[str, int]]:
-    """Return the smooth metrics of every score both versions have, and how many instances lack it."""
+) -> tuple[dict[str, dict[str, Estimate]], dict[str, int], dict[str, int]]:
+    """Return the smooth metrics of every score both versions have, how many instances have it, and, where
+    some do, how many lack it."""
     old, new = views
     results: dict[str, dict[str, Estimate]] = {}
+    having: dict[str, int] = {}
     lacking: dict[str, int] = {}
-    usable = np.zeros(layout.n, bool)
-    usable[layout.rows_of[old.usable & new.usable]] = True
+    usable = usable_instances(views, layout)
     for name in [s for s in old.scores if s in new.scores]:
         sides = [averaged_scores(v, name, layout) for v in (old, new)]
         good = usable & ~np.isnan(sides[0]) & ~np.isnan(sides[1])
+        having[name] = int(good.sum())
         if (count := int((usable & ~good).sum())) > 0:
             lacking[name] = count
         results[name] = smooth_metrics(
@@ -163,7 +193,7 @@ def score_results(
             confidence=confidence,
             clusters=_subset(layout.cluster, good),
         )
-    return results, lacking
+    return results, having, lacking
 
 
 def _subset(clusters: Codes | None, good: Bools) -> Codes | None:

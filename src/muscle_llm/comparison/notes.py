@@ -52,9 +52,7 @@ def notes(
     for side in ("old", "new"):
         version = views[side]
         if counts[f"no_answer_{side}"]:
-            found.append(
-                f"{counts[f'no_answer_{side}']} rows have no answer in {side} and count as not right."
-            )
+            found.append(_unanswered(version, side))
         if counts[f"truncated_{side}"]:
             found.append(f"{counts[f'truncated_{side}']} answers of {side} are cut off by the length limit.")
         if version.correct is not None and not np.any(version.correct):
@@ -66,6 +64,8 @@ def notes(
             f"{counts['flips_same_answer']} flips have the same answer in both versions: "
             "the grading or the reference differs, not the answer."
         )
+    if counts.get("n") and counts.get("clusters") == 1:
+        found.append("all instances are in one cluster: no figure has an interval.")
     if not counts.get("n") and graded:
         found.append("no instance is graded in both versions.")
     found += [
@@ -73,3 +73,12 @@ def notes(
         for score, n in lacking.items()
     ]
     return found
+
+
+def _unanswered(version: View, side: str) -> str:
+    text = f"{version.unanswered} rows have no answer in {side}"
+    if version.correct is None:
+        return f"{text}."
+    if version.unanswered_right:
+        return f"{text}; the log counts {version.unanswered_right} of them as right."
+    return f"{text} and count as not right."

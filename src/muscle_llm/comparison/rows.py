@@ -28,7 +28,9 @@ def instance_table(
     cause: pa.Array | None,
     reliable: tuple[Bools, Bools] | None,
 ) -> pa.Table:
-    """Return one row per paired row that is usable in old and new; see `Comparison.instances`."""
+    """Return one row per paired row that is usable in old and new, or, where answers are repeated, in either
+    of them: there every answer counts, whatever became of its partner. See `Comparison.instances`.
+    """
     old, new = tables["old"], tables["new"]
     columns: dict[str, Any] = {}
     for name in _SHARED:
@@ -52,10 +54,15 @@ def instance_table(
         for name in _OWN:
             if name in table.column_names:
                 columns[f"{name}:{version}"] = table[name]
+        if "correct" in table.column_names and views[version].errors:
+            # An error is not a wrong answer, whatever the log says.
+            failed = table["error"].is_valid()
+            columns[f"correct:{version}"] = pc.if_else(failed, pa.scalar(None, pa.bool_()), table["correct"])
         if "scores" in table.column_names:
             for field in table.schema.field("scores").type:
                 columns[f"score:{field.name}:{version}"] = pc.struct_field(table["scores"], field.name)
-    usable = views["old"].usable & views["new"].usable
+    sides = views["old"].usable, views["new"].usable
+    usable = sides[0] & sides[1] if layout.instance is None else sides[0] | sides[1]
     result = pa.table(columns)
     return result if usable.all() else result.filter(pa.array(usable))
 

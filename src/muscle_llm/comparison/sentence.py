@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from muscle_llm.metrics.estimate import Estimate
@@ -30,59 +31,66 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def summarise(document: Mapping[str, Any]) -> str:
+def summarise(document: Mapping[str, Any], scored: Mapping[str, int]) -> str:
     """Return the one sentence that stands above a comparison.
 
     Args:
         document: the fields of a `Comparison`, by name.
+        scored: number of instances that have a score in both versions, by score.
     """
     old, new = document["old"].name, document["new"].name
     metrics: Mapping[str, Estimate] = document["metrics"]
     counts = document["counts"]
-    if not metrics["nfr"].defined:
-        return _of_scores(document, old, new)
-    difference = metrics["accuracy_difference"]
     level = f"{round(100 * document['confidence'], 3):g} % interval"
-    nfr = metrics["nfr"]
-    spread = f"{percent(nfr.value)}, {level} {percent(nfr.low)} to {percent(nfr.high)}"
+    if not metrics["nfr"].defined:
+        return _of_scores(document["scores"], scored, old, new, level)
+    nfr, difference = metrics["nfr"], metrics["accuracy_difference"]
+    spread = _between(nfr, percent, f"{level} ") or "no interval"
     if counts.get("rows"):
         text = (
             f"From {old} to {new}, on {counts['n']} instances with up to {counts['repeats']} answers "
-            f"each, a right "
-            f"answer becomes wrong in {spread.replace(',', ' of the pairs of answers (', 1)}); "
+            f"each, a right answer becomes wrong in {percent(nfr.value)} of the pairs of answers ({spread}); "
             f"{counts['reliable_negative_flips']} instances are reliably worse and "
             f"{counts['reliable_positive_flips']} reliably better"
         )
     else:
         text = (
             f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances that were "
-            f"right become "
-            f"wrong ({spread}) and {counts['positive_flips']} that were wrong become right"
+            f"right become wrong ({percent(nfr.value)}, {spread}) and {counts['positive_flips']} that were "
+            "wrong become right"
         )
+    change = _between(difference, points, ", ")
     text += (
         f"; accuracy goes from {percent(metrics['accuracy_old'].value)} to "
-        f"{percent(metrics['accuracy_new'].value)} ({points(difference.value)} points, "
-        f"{points(difference.low)} to {points(difference.high)})"
+        f"{percent(metrics['accuracy_new'].value)} ({points(difference.value)} points{change})"
     )
     excess = document.get("excess_nfr")
     if excess is not None and excess.defined:
-        text += (
-            f"; beyond the noise floor are {points(excess.value)} points of negative flips "
-            f"({points(excess.low)} to {points(excess.high)})"
-        )
+        between = _between(excess, points, " (")
+        text += f"; beyond the noise floor are {points(excess.value)} points of negative flips"
+        text += f"{between})" if between else ""
     return f"{text}."
 
 
-def _of_scores(document: Mapping[str, Any], old: str, new: str) -> str:
-    if not document["scores"]:
+def _between(figure: Estimate, show: Callable[[float], str], before: str) -> str:
+    """Return "low to high" behind ``before``; nothing where there is no interval."""
+    if math.isnan(figure.low) or math.isnan(figure.high):
+        return ""
+    return f"{before}{show(figure.low)} to {show(figure.high)}"
+
+
+def _of_scores(
+    scores: Mapping[str, Mapping[str, Estimate]], scored: Mapping[str, int], old: str, new: str, level: str
+) -> str:
+    if not scores:
         return f"Nothing measures {new} against {old}."
-    name, metrics = next(iter(document["scores"].items()))
+    name, metrics = next(iter(scores.items()))
     nfr, mean_old, mean_new = metrics["nfr"], metrics["mean_old"], metrics["mean_new"]
     if not nfr.defined:
         return f"No instance has the score {name} in both {old} and {new}."
+    spread = _between(nfr, percent, f"{level} ") or "no interval"
     return (
-        f"From {old} to {new}, the score {name} falls on {percent(nfr.value)} of the "
-        f"{document['counts']['n']} instances ({percent(nfr.low)} to {percent(nfr.high)}) and rises on "
-        f"{percent(metrics['pfr'].value)}; "
+        f"From {old} to {new}, the score {name} falls on {percent(nfr.value)} of the {scored[name]} "
+        f"instances that have it ({spread}) and rises on {percent(metrics['pfr'].value)}; "
         f"its mean goes from {mean_old.value:.4g} to {mean_new.value:.4g}."
     )

@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from muscle_llm.comparison.measure import Floats, Joint, averaged_scores, views_with_scores
+from muscle_llm.comparison.measure import (
+    Floats,
+    Joint,
+    averaged_scores,
+    usable_instances,
+    views_with_scores,
+)
 from muscle_llm.comparison.views import Bools, Codes, Layout, View
 from muscle_llm.metrics.averaged import averaged_flip_metrics, cell_values
-from muscle_llm.metrics.clusters import difference_estimate, worse_p
+from muscle_llm.metrics.clusters import difference_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import JointCounts
-from muscle_llm.metrics.slices import slice_cells, slice_metrics, worse_slices
+from muscle_llm.metrics.slices import mean_fell, slice_cells, slice_metrics, worse_slices
 from muscle_llm.metrics.smooth import smooth_metrics
 from muscle_llm.metrics.uncertainty import paired_difference
 from muscle_llm.predictions.arrow import pc
@@ -52,7 +58,7 @@ def slice_documents(
                 f"the slice {name!r} has {len(values)} values and is left out: it is no way to slice."
             )
             continue
-        blocks, p = _flips(codes, len(values), pair, layout, confidence, seed)
+        blocks, p = _flips(codes, len(values), pair, views, layout, confidence, seed)
         scores, p_scores = _scores(codes, len(values), views, layout, tolerance, confidence)
         beyond = None if excess is None else _excess(codes, len(values), excess, pair, layout, confidence)
         for index in sorted(range(len(values)), key=lambda i: values[i]):
@@ -79,11 +85,18 @@ def _columns(table: pa.Table, layout: Layout) -> Iterator[tuple[str, Codes, list
 
 
 def _flips(
-    codes: Codes, slices: int, pair: Joint | None, layout: Layout, confidence: float, seed: int
+    codes: Codes,
+    slices: int,
+    pair: Joint | None,
+    views: Mapping[str, View],
+    layout: Layout,
+    confidence: float,
+    seed: int,
 ) -> tuple[list[dict[str, Any]], Floats]:
     """Return counts and metrics per slice as JSON, and the p-values of "worse"."""
     if pair is None:
-        sizes = np.bincount(codes[codes >= 0], minlength=slices)
+        usable = usable_instances((views["old"], views["new"]), layout)
+        sizes = np.bincount(codes[usable & (codes >= 0)], minlength=slices)
         return [{"counts": {"n": int(n)}, "metrics": {}} for n in sizes], np.ones(slices)
     if pair.cells is None:
         cells = slice_cells(codes[pair.good], pair.codes[pair.good], slices)
@@ -105,7 +118,7 @@ def _flips(
         )
         if len(shares):
             change = cell_values(shares, "accuracy_new") - cell_values(shares, "accuracy_old")
-            p[index] = worse_p(change, clusters)
+            p[index] = mean_fell(change, clusters)
         blocks.append({"counts": {"n": len(shares)}, "metrics": {k: e.to_dict() for k, e in metrics.items()}})
     return blocks, p
 
@@ -140,6 +153,8 @@ def _excess(
 
 def _members(codes: Codes, slices: int, good: Bools) -> list[Codes]:
     """Return the instances of every slice, in one pass."""
+    if not slices:
+        return []
     rows = np.flatnonzero(good & (codes >= 0))
     order = rows[np.argsort(codes[rows], kind="stable")]
     return np.split(order, np.searchsorted(codes[order], np.arange(1, slices)))
@@ -165,5 +180,5 @@ def _scores(
             )
             blocks[index][name] = {"metrics": {k: e.to_dict() for k, e in metrics.items()}}
             if position == 0:
-                p[index] = worse_p(new[inside] - old[inside], clusters)
+                p[index] = mean_fell(new[inside] - old[inside], clusters)
     return (blocks if names else []), p

@@ -33,6 +33,7 @@ class View:
         truncated: whether the length limit cut the answer off; ``None`` where the logs do not say.
         errors: number of rows with an error.
         unanswered: number of rows without answer and without error; ``None`` without answers.
+        unanswered_right: number of these that the log counts as right.
     """
 
     usable: Bools
@@ -43,6 +44,7 @@ class View:
     truncated: Bools | None
     errors: int
     unanswered: int | None
+    unanswered_right: int = 0
 
 
 def view(table: pa.Table, present: Bools | None = None) -> View:
@@ -56,7 +58,7 @@ def view(table: pa.Table, present: Bools | None = None) -> View:
         graded = table["correct"].is_valid().to_numpy() & there & ~failed
         correct = pc.fill_null(table["correct"], False).to_numpy()
     answer = table["answer"] if "answer" in names and table["answer"].null_count < n else None
-    unanswered = None if answer is None else int((answer.is_null().to_numpy() & there & ~failed).sum())
+    silent = np.zeros(n, bool) if answer is None else answer.is_null().to_numpy() & there & ~failed
     truncated = None
     if "finish_reason" in names:
         cut = pc.is_in(table["finish_reason"], value_set=pa.array(_CUT_OFF))
@@ -74,7 +76,8 @@ def view(table: pa.Table, present: Bools | None = None) -> View:
         scores=scores,
         truncated=truncated,
         errors=int((failed & there).sum()),
-        unanswered=unanswered,
+        unanswered=None if answer is None else int(silent.sum()),
+        unanswered_right=0 if correct is None else int((silent & graded & correct).sum()),
     )
 
 
@@ -137,22 +140,32 @@ class Layout:
 def layout(table: pa.Table, other: pa.Table) -> Layout:
     """Return the layout of paired rows; the cluster column is taken from the first table that has one.
 
-    An instance without a cluster is a cluster of its own.
+    An instance without a cluster is a cluster of its own. Instances and clusters are numbered by their names,
+    so that no figure depends on the order of the rows, random draws included.
     """
     n, repeats, instance, first = table.num_rows, 1, None, None
     repeated = (pc.max(table["repeat"]).as_py() or 0) > 0
     if repeated and pc.count_distinct(table["id"]).as_py() < table.num_rows:
-        instance = table["id"].combine_chunks().dictionary_encode().indices.to_numpy()
+        instance = _ranks(table["id"])
         _, first, sizes = np.unique(instance, return_index=True, return_counts=True)
         n, repeats = len(first), int(sizes.max())
     plain = Layout(n, repeats, instance, first)
     source = next((t for t in (table, other) if "cluster" in t.column_names), None)
     if source is None:
         return plain
-    named = plain.per_instance(source["cluster"]).combine_chunks().dictionary_encode().indices
-    alone = named.is_null().to_numpy(zero_copy_only=False)
-    codes = pc.fill_null(named, 0).to_numpy().astype(np.int64)
-    codes[alone] = codes.max(initial=0) + 1 + np.arange(int(alone.sum()))
+    clusters = plain.per_instance(source["cluster"])
+    alone = clusters.is_null().to_numpy()
+    codes = _ranks(clusters)
+    codes[alone] = codes.max(initial=0) + 1 + _ranks(plain.per_instance(table["id"]))[alone]
     if len(np.unique(codes)) == n:
         return plain
     return Layout(n, repeats, instance, first, codes)
+
+
+def _ranks(names: pa.ChunkedArray) -> Codes:
+    """Return the place of each name among the different ones in order, from 0; 0 also for none."""
+    encoded = names.combine_chunks().dictionary_encode()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    place = np.empty(max(1, len(order)), np.int64)
+    place[order] = np.arange(len(order))
+    return place[pc.fill_null(encoded.indices, 0).to_numpy()]

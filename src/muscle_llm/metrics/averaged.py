@@ -1,7 +1,7 @@
 """The flip metrics where an instance has several answers, or instances come in clusters.
 
-The input is, per instance, the expected share in each of the eight joint cells (`expected_cells`); with one
-answer each that is a one in a single cell.
+The input is, per instance, the number of pairs of answers in each of the eight joint cells (`pair_cells`);
+with one answer each that is a one in a single cell.
 """
 
 from __future__ import annotations
@@ -58,13 +58,27 @@ def one_hot(codes: NDArray[np.uint8]) -> Floats:
 
 
 def cell_values(cells: Floats, metric: str) -> Floats:
-    """Return the per-instance values whose mean is the metric.
+    """Return the per-instance values whose mean is the metric: the share of the pairs of answers that count.
+
+    Sums of whole numbers are exact, so that a share of 1 is 1 and equal shares differ by 0.
+
+    Args:
+        cells: shape (N, 8), numbers of pairs (`pair_cells`).
+        metric: one of `LINEAR`.
+
+    Returns:
+        Shape (N,); NaN for an instance without pairs.
 
     Example:
         >>> cell_values(one_hot(np.array([4, 7], np.uint8)), "nfr").tolist()
         [1.0, 0.0]
     """
-    return cells[:, list(LINEAR[metric])].sum(1)
+    return _share(cells, LINEAR[metric])
+
+
+def _share(cells: Floats, chosen: tuple[int, ...]) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return cells[:, list(chosen)].sum(1) / cells.sum(1)
 
 
 def averaged_flip_metrics(
@@ -76,10 +90,13 @@ def averaged_flip_metrics(
     seed: int = 0,
     reason: str = "answers are repeated or clustered, so flips are not independent",
 ) -> dict[str, Estimate]:
-    """Return all flip metrics from per-instance cell shares, with intervals over clusters of instances.
+    """Return all flip metrics from per-instance cells, with intervals over clusters of instances.
+
+    Rates, btc and bec have Wilson intervals on the effective number of instances, the accuracy difference the
+    paired score interval on it, the relative nfr the bootstrap over clusters.
 
     Args:
-        cells: shape (N, 8), rows summing to 1.
+        cells: shape (N, 8), numbers of pairs of answers, at least one pair per instance.
         clusters: shape (N,), or ``None`` for independent instances.
         answers_known: whether "same answer" means anything.
         confidence: level in (0, 1).
@@ -101,28 +118,55 @@ def averaged_flip_metrics(
     old, new, lost = (cell_values(cells, n) for n in ("accuracy_old", "accuracy_new", "nfr"))
     difference = difference_estimate(new - old, clusters, confidence)
     metrics["accuracy_difference"] = difference
-    if difference.defined:
-        value, low, high = (max(0.0, -x) for x in (difference.value, difference.high, difference.low))
-        metrics["nfr_floor"] = Estimate(value, low, high)
-    else:
-        metrics["nfr_floor"] = difference
-
-    def ratio(means: tuple[Floats, ...]) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return means[0] / means[1]
+    metrics["nfr_floor"] = _floor(difference)
+    old_wrong, new_wrong = _share(cells, (0, 1, 2, 3)), _share(cells, (0, 1, 4, 5))
+    metrics["btc"] = _given(
+        cell_values(cells, "both_right"), old, clusters, confidence, "old has nothing right"
+    )
+    metrics["bec"] = _given(
+        cell_values(cells, "both_wrong"), old_wrong, clusters, confidence, "old has nothing wrong"
+    )
 
     def relative(means: tuple[Floats, ...]) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return means[0] / (means[1] * (1 - means[2]))
+            return means[0] / (means[1] * means[2])
 
-    both_right, both_wrong = (cell_values(cells, n) for n in ("both_right", "both_wrong"))
-    for name, columns, statistic, why in (
-        ("btc", (both_right, old), ratio, "old has nothing right"),
-        ("bec", (both_wrong, 1 - old), ratio, "old has nothing wrong"),
-        ("nfr_relative", (lost, old, new), relative, "old has nothing right, or new nothing wrong"),
-    ):
-        metrics[name] = smooth_estimate(
-            columns, statistic, clusters, confidence=confidence, seed=seed, reason=why
-        )
+    relative_nfr = smooth_estimate(
+        (lost, old, new_wrong),
+        relative,
+        clusters,
+        confidence=confidence,
+        seed=seed,
+        reason="old has nothing right, or new nothing wrong",
+    )
+    low, high = float(np.maximum(0.0, relative_nfr.low)), relative_nfr.high
+    if relative_nfr.value == 0:  # then no draw has a flip either: the rate's own interval
+        low, high = metrics["nfr"].low, metrics["nfr"].high / float(old.mean() * new_wrong.mean())
+    metrics["nfr_relative"] = Estimate(relative_nfr.value, low, high, relative_nfr.reason)
     metrics["mcnemar_p"] = undefined(reason)
     return metrics
+
+
+def _floor(difference: Estimate) -> Estimate:
+    """Return max(0, -difference), bounds alike; NaN stays NaN."""
+    if not difference.defined:
+        return difference
+    value, low, high = (
+        float(np.maximum(0.0, -x)) for x in (difference.value, difference.high, difference.low)
+    )
+    return Estimate(value, low, high)
+
+
+def _given(hits: Floats, base: Floats, clusters: Codes | None, confidence: float, reason: str) -> Estimate:
+    """Return mean(hits) / mean(base), 0 <= hits <= base <= 1, as a rate among the instances with base > 0.
+
+    Its standard error is that of the linearised ratio, R + (hits - R base) / mean(base) per instance.
+    """
+    inside = base > 0
+    if not base.size or not inside.any():
+        return undefined(reason if base.size else "no instances")
+    hits, base = hits[inside], base[inside]
+    rate = float(hits.sum() / base.sum())
+    linear = rate + (hits - rate * base) / base.mean()
+    found = rate_estimate(linear, None if clusters is None else clusters[inside], confidence)
+    return Estimate(rate, found.low, found.high)

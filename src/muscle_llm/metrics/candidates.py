@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,17 +12,18 @@ from muscle_llm.metrics.clusters import (
     cluster_standard_error,
     difference_estimate,
     mean_estimate,
-    smooth_estimate,
+    rate_estimate,
 )
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import NO_ANSWERS
-from muscle_llm.metrics.uncertainty import bootstrap_counts, paired_difference, z_value
+from muscle_llm.metrics.uncertainty import paired_difference, wilson, z_value
 
 __all__ = [
     "averaged_difference_metrics",
     "difference_counts",
     "difference_metrics",
     "paired_indicators",
+    "ratio_bounds",
     "smooth_differences",
 ]
 
@@ -74,13 +77,11 @@ def difference_metrics(
     same_candidate: Bools | None = None,
     *,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return candidate minus new of nfr, pfr, nfr_mc and accuracy, with paired intervals.
 
-    Formulas: d_nfr = nfr_c - nfr = (newly_broken - recovered)/N; d_nfr_percent = 100 d_nfr/nfr (bootstrap
-        interval
-    over the joint counts); the others alike.
+    Formulas: d_nfr = nfr_c - nfr = (newly_broken - recovered)/N; d_nfr_percent = 100 d_nfr/nfr (interval of
+    the ratio of the two rates, `ratio_bounds`); the others alike.
 
     Args:
         old: shape (N,), whether old is right.
@@ -89,7 +90,6 @@ def difference_metrics(
         same_new: shape (N,), whether new gave old's answer; ``None`` where unknown.
         same_candidate: shape (N,), whether the candidate gave old's answer.
         confidence: level in (0, 1).
-        seed: of the bootstrap.
 
     Example:
         >>> o, n, c = (np.array(x, bool) for x in ([1, 1, 1, 0], [0, 0, 1, 0], [1, 0, 1, 0]))
@@ -102,7 +102,7 @@ def difference_metrics(
     lost, lost_c = old & ~new, old & ~candidate
     metrics = {
         "d_nfr": paired_indicators(lost_c, lost, confidence),
-        "d_nfr_percent": _percent(lost_c, lost, confidence, seed),
+        "d_nfr_percent": _percent(lost_c.astype(float), lost.astype(float), None, confidence, counted=True),
         "d_pfr": paired_indicators(~old & candidate, ~old & new, confidence),
         "d_accuracy": paired_indicators(candidate, new, confidence),
     }
@@ -120,17 +120,15 @@ def averaged_difference_metrics(
     *,
     answers_known: bool,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> dict[str, Estimate]:
     """Return the same differences where instances have several answers or come in clusters.
 
     Args:
-        new: shape (N, 8), shares of the joint cells of old and new per instance (`expected_cells`).
+        new: shape (N, 8), pairs of answers of old and new in the joint cells (`pair_cells`).
         candidate: shape (N, 8), the same of old and the candidate.
         clusters: shape (N,), or ``None`` for independent instances.
         answers_known: whether "same answer" means anything.
         confidence: level in (0, 1).
-        seed: of the bootstrap.
 
     Example:
         >>> new, candidate = np.eye(8)[[4, 6]], np.eye(8)[[6, 6]]
@@ -143,43 +141,76 @@ def averaged_difference_metrics(
         change = cell_values(candidate, base) - cell_values(new, base)
         known = answers_known or name != "d_nfr_mc"
         metrics[name] = difference_estimate(change, clusters, confidence) if known else undefined(NO_ANSWERS)
-    metrics["d_nfr_percent"] = _percent_of_means(
-        cell_values(candidate, "nfr"), cell_values(new, "nfr"), clusters, confidence, seed
+    metrics["d_nfr_percent"] = _percent(
+        cell_values(candidate, "nfr"), cell_values(new, "nfr"), clusters, confidence, counted=False
     )
     return metrics
 
 
-def _percent_of_means(
-    first: Floats, second: Floats, clusters: Codes | None, confidence: float, seed: int
+def ratio_bounds(first: Estimate, second: Estimate, correlation: float) -> tuple[float, float]:
+    """Return the bounds of first / second, two rates measured on the same instances, from their own bounds.
+
+    Formulas, with rates p and q, bounds (l, u) and (l', u'), and r the correlation of the two means: with
+    A = p q - r (p - l)(u' - q) and B = p q - r (u - p)(q - l'),
+    low = l (2p - l) / (A + sqrt(A^2 - l (2p - l) u' (2q - u'))) and
+    high = (B + sqrt(B^2 - u (2p - u) l' (2q - l'))) / (l' (2q - l')).
+    Unlike the bootstrap, it leaves uncertainty where one of the two counts is 0.
+
+    Args:
+        first: the rate above the line, with its interval.
+        second: the rate below the line, > 0.
+        correlation: of the two means, -1 to 1.
+
+    Returns:
+        Lower and upper bound; NaN where a rate has no interval.
+
+    Example:
+        >>> low, high = ratio_bounds(Estimate(0.0, 0.0, 0.0038), Estimate(0.03, 0.021, 0.0425), 0.0)
+        >>> low, round(high, 2)
+        (0.0, 0.13)
+
+    Source: Donner and Zou (2012), Closed-form confidence intervals for functions of the normal mean and
+        standard deviation (Statistical Methods in Medical Research 21): ratios.
+    """
+    p, low, high = first.value, first.low, first.high
+    q, low_q, high_q = second.value, second.low, second.high
+    if not all(math.isfinite(x) for x in (low, high, low_q, high_q)):
+        return math.nan, math.nan
+    a = p * q - correlation * (p - low) * (high_q - q)
+    b = p * q - correlation * (high - p) * (q - low_q)
+    least, most, base = low * (2 * p - low), high * (2 * p - high), low_q * (2 * q - low_q)
+    root = math.sqrt(max(0.0, a**2 - least * high_q * (2 * q - high_q)))
+    lower = least / (a + root) if least > 0 else 0.0
+    upper = (b + math.sqrt(max(0.0, b**2 - most * base))) / base if base > 0 else math.nan
+    # Rounding must not leave the ratio itself outside.
+    return min(lower, p / q), max(upper, p / q)
+
+
+def _percent(
+    first: Floats, second: Floats, clusters: Codes | None, confidence: float, *, counted: bool
 ) -> Estimate:
-    def percent(means: tuple[Floats, ...]) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 100 * (means[0] / means[1] - 1)
+    """Return 100 (mean(first) / mean(second) - 1); ``counted``: both are 0 or 1 on independent instances."""
+    if not second.any():
+        return undefined("new has no negative flips" if second.size else "no instances")
+    if counted:
+        bounds = (wilson(x.sum(), x.size, confidence) for x in (first, second))
+        rates = [
+            Estimate(float(x.mean()), float(low), float(high))
+            for x, (low, high) in zip((first, second), bounds, strict=True)
+        ]
+    else:
+        rates = [rate_estimate(x, clusters, confidence) for x in (first, second)]
+    low, high = ratio_bounds(rates[0], rates[1], _correlation(first, second, clusters))
+    return Estimate(100 * (rates[0].value / rates[1].value - 1), 100 * (low - 1), 100 * (high - 1))
 
-    return smooth_estimate(
-        (first, second),
-        percent,
-        clusters,
-        confidence=confidence,
-        seed=seed,
-        reason="new has no negative flips",
-    )
 
-
-def _percent(first: Bools, second: Bools, confidence: float, seed: int) -> Estimate:
-    """Return 100 (mean(first) / mean(second) - 1) with a bootstrap interval over the joint counts."""
-    cells = np.bincount(2 * first.view(np.uint8) + second.view(np.uint8), minlength=4).reshape(2, 2)
-    if not cells[:, 1].sum():
-        return undefined("new has no negative flips")
-
-    def statistic(counts: Floats) -> dict[str, Floats]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return {"percent": 100 * (counts[:, 1].sum(-1) / counts[:, :, 1].sum(-1) - 1)}
-
-    value = 100 * (cells[1].sum() / cells[:, 1].sum() - 1)
-    return Estimate(
-        float(value), *bootstrap_counts(cells, statistic, confidence=confidence, seed=seed)["percent"]
-    )
+def _correlation(first: Floats, second: Floats, clusters: Codes | None) -> float:
+    """Return the correlation of the two means; 0 where one of them does not vary."""
+    sums = [x - x.mean() for x in (first, second)]
+    if clusters is not None:
+        sums = [np.bincount(clusters, weights=x) for x in sums]
+    scale = math.sqrt(float(sums[0] @ sums[0]) * float(sums[1] @ sums[1]))
+    return min(1.0, max(-1.0, float(sums[0] @ sums[1]) / scale)) if scale > 0 else 0.0
 
 
 def smooth_differences(
@@ -189,7 +220,6 @@ def smooth_differences(
     *,
     tolerance: float = 0.0,
     confidence: float = 0.95,
-    seed: int = 0,
     clusters: Codes | None = None,
 ) -> dict[str, Estimate]:
     """Return candidate minus new of the smooth metrics, on the same instances.
@@ -203,7 +233,6 @@ def smooth_differences(
         candidate: shape (N,), the candidate's scores.
         tolerance: eps >= 0; a change of at most this much is no flip.
         confidence: level in (0, 1).
-        seed: of the bootstrap of the percentage.
         clusters: shape (N,), the cluster of each instance; ``None`` for independent instances.
 
     Example:
@@ -223,10 +252,9 @@ def smooth_differences(
             return paired_indicators(first, second, confidence)
         return difference_estimate(first.astype(float) - second, clusters, confidence)
 
-    if clusters is None:
-        percent = _percent(down_c, down, confidence, seed)
-    else:
-        percent = _percent_of_means(down_c.astype(float), down.astype(float), clusters, confidence, seed)
+    percent = _percent(
+        down_c.astype(float), down.astype(float), clusters, confidence, counted=clusters is None
+    )
     return {
         "d_mean": mean_estimate(candidate - new, clusters, confidence),
         "d_nfr": change(down_c, down),

@@ -169,8 +169,9 @@ def flip_metrics(counts: JointCounts, *, confidence: float = 0.95, seed: int = 0
 
     Shares of all instances, and btc and bec given their conditions, have Wilson intervals; the accuracy
     difference has the paired score interval; the floor's interval is that of the accuracy difference, cut at
-    0; the relative nfr has a bootstrap interval. ``mcnemar_p`` is the exact one-sided p-value of "new is
-    worse" and has no interval.
+    0; the relative nfr has a bootstrap interval, or, where nothing flipped, that of the nfr over what
+    independent errors would give. ``mcnemar_p`` is the exact one-sided p-value of "new is worse" and has no
+    interval.
 
     Example:
         >>> counts = joint_counts(np.array([True, True, False, False]), np.array([True, False, True, False]))
@@ -200,6 +201,10 @@ def flip_metrics(counts: JointCounts, *, confidence: float = 0.95, seed: int = 0
         seed=seed,
     )
     bounds.update(relative)
+    if lost == 0:  # then no draw has a flip either: the rate's own interval
+        with np.errstate(divide="ignore", invalid="ignore"):
+            expected = np.float64(values["accuracy_old"]) * (1 - values["accuracy_new"])
+            bounds["nfr_relative"] = (0.0, float(bounds["nfr"][1] / expected))
     reasons = {name: undefined_reason(name, value, counts) for name, value in values.items()}
     metrics = {
         name: undefined(reason) if (reason := reasons[name]) else Estimate(value, *bounds[name])

@@ -9,24 +9,32 @@ from muscle_llm.metrics.uncertainty import z_value
 __all__ = ["detectable_difference", "instances_needed"]
 
 
-def detectable_difference(standard_error: float, confidence: float = 0.95, power: float = 0.8) -> float:
+def detectable_difference(
+    standard_error: float, confidence: float = 0.95, power: float = 0.8, clusters: int | None = None
+) -> float:
     """Return the smallest true difference that a two-sided test at this level finds with this power.
 
     Formula: (z_{(1+confidence)/2} + z_power) SE, in the units of the standard error (shares, so times 100 it
-    is percentage points).
+    is percentage points). Over C clusters the quantiles are Student's with C - 1 degrees of freedom, as those
+    of the interval are.
 
     Args:
         standard_error: of the difference of the two versions, > 0.
         confidence: level of the test, in (0, 1).
         power: chance of finding the difference, in (0, 1).
+        clusters: number of clusters C >= 2 that the standard error comes from; ``None``: counts of many.
 
     Example:
-        >>> round(detectable_difference(0.01), 4)
-        0.028
+        >>> round(detectable_difference(0.01), 4), round(detectable_difference(0.01, clusters=5), 4)
+        (0.028, 0.0372)
 
     Source: Miller (2024), Adding error bars to evals, power analysis (arXiv 2411.00640).
     """
-    return (z_value(confidence) + z_value(2 * power - 1)) * standard_error
+    if clusters is None:
+        return (z_value(confidence) + z_value(2 * power - 1)) * standard_error
+    from scipy.special import stdtrit
+
+    return float(stdtrit(clusters - 1, [0.5 + confidence / 2, power]).sum()) * standard_error
 
 
 def instances_needed(

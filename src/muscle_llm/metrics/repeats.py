@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from muscle_llm.metrics.clusters import difference_estimate, mean_estimate
+from muscle_llm.metrics.clusters import difference_estimate, rate_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
 
 __all__ = [
     "benjamini_hochberg",
     "excess_over_repeats",
     "excess_per_instance",
-    "expected_cells",
     "fisher_worse",
     "noise_floor",
+    "pair_cells",
     "reliable_flips",
     "share_right",
 ]
@@ -26,6 +26,8 @@ __all__ = [
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.integer]
+
+_ROUNDING = 1e-9
 
 
 def share_right(right: Bools, valid: Bools, instance: Codes, n: int) -> tuple[Floats, Floats]:
@@ -47,15 +49,17 @@ def share_right(right: Bools, valid: Bools, instance: Codes, n: int) -> tuple[Fl
     return hits.astype(float), tries.astype(float)
 
 
-def expected_cells(
+def pair_cells(
     instance: Codes,
     n: int,
     right: tuple[Bools, Bools],
     valid: tuple[Bools, Bools],
     answers: tuple[Codes, Codes] | None,
 ) -> Floats:
-    """Return per instance the share of pairs (one answer of old, one of new) in each of the eight joint
+    """Return per instance the number of pairs (one answer of old, one of new) in each of the eight joint
     cells.
+
+    Whole numbers rather than shares, so that sums of cells are exact: three thirds are one.
 
     Args:
         instance: shape (R,), the instance of each row; the rows of both versions are the same.
@@ -66,26 +70,23 @@ def expected_cells(
             unknown.
 
     Returns:
-        Shape (N, 8), index 4 old right + 2 new right + same answer, rows summing to 1; NaN for an instance
+        Shape (N, 8), index 4 old right + 2 new right + same answer, whole numbers; all 0 for an instance
         that one version has no judged answer to.
 
     Example:
         >>> one = np.array([True, True])
-        >>> expected_cells(np.array([0, 0]), 1, (one, np.array([True, False])), (one, one), None).tolist()
-        [[0.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.5, 0.0]]
+        >>> pair_cells(np.array([0, 0]), 1, (one, np.array([True, False])), (one, one), None).tolist()
+        [[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0, 0.0]]
     """
     hits_old, tries_old = share_right(right[0], valid[0], instance, n)
     hits_new, tries_new = share_right(right[1], valid[1], instance, n)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pairs = np.where(tries_old * tries_new > 0, 1 / (tries_old * tries_new), np.nan)
     by_right = ((tries_old - hits_old, tries_new - hits_new), (hits_old, hits_new))
     cells = np.zeros((n, 8))
     same = _same_pairs(instance, n, right, valid, answers) if answers is not None else None
     for old in (0, 1):
         for new in (0, 1):
-            every = by_right[old][0] * by_right[new][1] * pairs
-            equal = pairs * (0.0 if same is None else same[old, new])
-            cells[:, 4 * old + 2 * new] = every - equal
+            equal = 0.0 if same is None else same[old, new]
+            cells[:, 4 * old + 2 * new] = by_right[old][0] * by_right[new][1] - equal
             cells[:, 4 * old + 2 * new + 1] = equal
     return cells
 
@@ -122,7 +123,8 @@ def noise_floor(
 ) -> Estimate:
     """Return the nfr expected between two independent draws of one version: flips without any update.
 
-    Formula: mean p(1-p) K/(K-1) over the instances with at least two answers (unbiased).
+    Formula: mean p(1-p) K/(K-1) over the instances with at least two answers (unbiased). An instance adds at
+    most 1/2, so that the interval is half that of a rate.
 
     Args:
         hits: shape (N,), right answers per instance.
@@ -139,13 +141,10 @@ def noise_floor(
     enough = tries >= 2
     if not enough.any():
         return undefined("no instance has two answers of old")
-    values = _spurious(hits[enough], tries[enough])
-    return mean_estimate(values, None if clusters is None else clusters[enough], confidence)
-
-
-def _spurious(hits: Floats, tries: Floats) -> Floats:
-    p = hits / tries
-    return p * (1 - p) * tries / (tries - 1)
+    hits, tries = hits[enough], tries[enough]
+    twice = 2 * (hits / tries) * ((tries - hits) / (tries - 1))
+    rate = rate_estimate(twice, None if clusters is None else clusters[enough], confidence)
+    return Estimate(rate.value / 2, rate.low / 2, rate.high / 2)
 
 
 def excess_over_repeats(
@@ -185,8 +184,9 @@ def excess_per_instance(old: tuple[Floats, Floats], new: tuple[Floats, Floats]) 
     """
     values = np.full(old[0].shape, np.nan)
     enough = (old[1] >= 2) & (new[1] >= 1)
-    p, q = old[0][enough] / old[1][enough], new[0][enough] / new[1][enough]
-    values[enough] = p * (1 - q) - _spurious(old[0][enough], old[1][enough])
+    (hits, tries), (hits_new, tries_new) = ((x[enough] for x in side) for side in (old, new))
+    # p ((1-q) - (1-p) K/(K-1)) as shares of counts: exactly 0 where the two are equal.
+    values[enough] = hits / tries * ((tries_new - hits_new) / tries_new - (tries - hits) / (tries - 1))
     return values
 
 
@@ -253,7 +253,8 @@ def reliable_flips(
 ) -> tuple[Bools, Bools]:
     """Return per instance whether it is reliably worse, and whether it is reliably better.
 
-    One-sided Fisher tests per instance, Benjamini-Hochberg over the instances at level q.
+    One-sided Fisher tests per instance, Benjamini-Hochberg at level q over the instances that both versions
+    have answers to; the others are neither.
 
     Example:
         >>> tries = np.full(3, 8.0)
@@ -262,4 +263,10 @@ def reliable_flips(
         >>> worse.tolist(), better.tolist()
         ([True, False, False], [False, False, True])
     """
-    return benjamini_hochberg(fisher_worse(old, new)) <= q, benjamini_hochberg(fisher_worse(new, old)) <= q
+    tested = (old[1] > 0) & (new[1] > 0)
+    old, new = ((hits[tested], tries[tested]) for hits, tries in (old, new))
+    worse, better = np.zeros((2, tested.size), bool)
+    # p = 1/20, three of three right becoming none of three, meets q = 0.05 whatever the rounding.
+    worse[tested] = benjamini_hochberg(fisher_worse(old, new)) <= q * (1 + _ROUNDING)
+    better[tested] = benjamini_hochberg(fisher_worse(new, old)) <= q * (1 + _ROUNDING)
+    return worse, better

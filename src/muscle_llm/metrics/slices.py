@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from muscle_llm.metrics.averaged import LINEAR
+from muscle_llm.metrics.clusters import cluster_standard_error
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import JointCounts, flip_values, undefined_reason
 from muscle_llm.metrics.repeats import benjamini_hochberg
 from muscle_llm.metrics.uncertainty import mcnemar, paired_difference, wilson, z_value
 
-__all__ = ["WORSE_LEVEL", "SliceTest", "slice_cells", "slice_metrics", "worse_slices"]
+__all__ = ["WORSE_LEVEL", "SliceTest", "mean_fell", "slice_cells", "slice_metrics", "worse_slices"]
 
 Floats = NDArray[np.float64]
+
+_ROUNDING = 1e-9  # a standard error below this share of the mean is one of rounding
 
 # Expected share of false calls among the slices called worse.
 WORSE_LEVEL = 0.05
@@ -83,7 +86,7 @@ def slice_metrics(
     low, high = paired_difference(gained, lost, n, confidence)
     bounds["accuracy_difference"] = (low, high)
     bounds["nfr_floor"] = (np.maximum(0, -high), np.maximum(0, -low))
-    bounds["nfr_relative"] = _relative_bounds(values, n, confidence)
+    bounds["nfr_relative"] = _relative_bounds(values, n, bounds["nfr"][1], confidence)
     p = mcnemar(lost, gained)
     results = []
     for index in range(len(cells)):
@@ -103,9 +106,11 @@ def slice_metrics(
     return results, p
 
 
-def _relative_bounds(values: dict[str, Floats], n: Floats, confidence: float) -> tuple[Floats, Floats]:
+def _relative_bounds(
+    values: dict[str, Floats], n: Floats, nfr_high: Floats, confidence: float
+) -> tuple[Floats, Floats]:
     """Return the interval of nfr/(a (1-b)) from the variance of its logarithm, for joint multinomial
-    counts."""
+    counts; where nothing flipped, from the upper bound of nfr."""
     nfr, a, b = values["nfr"], values["accuracy_old"], 1 - values["accuracy_new"]
     with np.errstate(divide="ignore", invalid="ignore"):
         # The influence of an instance on the logarithm is 1[flip]/nfr - 1[old right]/a - 1[new wrong]/b + 1.
@@ -115,8 +120,39 @@ def _relative_bounds(values: dict[str, Floats], n: Floats, confidence: float) ->
         spread = np.exp(z_value(confidence) * np.sqrt(np.maximum(variance, 0) / n))
         relative = values["nfr_relative"]
         low, high = relative / spread, relative * spread
+        highest = nfr_high / (a * b)
     none = nfr == 0
-    return np.where(none, 0.0, low), np.where(none, np.nan, high)
+    return np.where(none, 0.0, low), np.where(none, highest, high)
+
+
+def mean_fell(values: Floats, clusters: NDArray[np.integer] | None = None) -> float:
+    """Return the one-sided p-value of "the mean difference is below 0", over C independent clusters.
+
+    Formula: Student's t, but at least 2^-C, which is what a test that turns the signs of the clusters' sums
+    gives when all fell: few clusters that fell alike tell no more than so many tosses of a coin.
+
+    Args:
+        values: shape (N,), one difference per instance; N may be 0.
+        clusters: shape (N,), the cluster of each instance; ``None``: all independent.
+
+    Returns:
+        p in (0, 1]; 1 for fewer than two clusters, or where nothing differs.
+
+    Example:
+        >>> round(mean_fell(np.array([-1.0, -1.0, 0.0, 0.0, -1.0])), 4), mean_fell(np.full(3, -1.0))
+        (0.0352, 0.125)
+
+    Source: Fisher (1935), The design of experiments, section 21, for the test by signs.
+    """
+    error, count = cluster_standard_error(values, clusters)
+    if count < 2 or not values.any():
+        return 1.0
+    from scipy.special import stdtr
+
+    mean = float(values.mean())
+    varies = error > _ROUNDING * abs(mean)
+    p = float(stdtr(count - 1, mean / error)) if varies else float(mean > 0)
+    return max(p, 0.5**count)
 
 
 def worse_slices(p: Floats, level: float = WORSE_LEVEL) -> list[SliceTest]:
