@@ -96,3 +96,94 @@ def test_likelihoods_that_are_no_numbers_are_errors(logs, tmp_path):
     table = read_predictions(_write(logs, tmp_path, rows)).table
     assert table["error"].to_pylist() == [None, "a log-likelihood is not a number"]
     assert table["correct"].to_pylist() == [True, None]
+
+
+def _scored(i, name, value, **changes):
+    """A row whose only metric is ``name``, as the harness writes it for one text whose likelihood is asked for."""
+    return {
+        "doc_id": i,
+        "doc": {"text": f"text {i}"},
+        "target": f"text {i}",
+        "arguments": {"gen_args_0": {"arg_0": f"text {i}"}},
+        "resps": [["-8.0"]],
+        "filtered_resps": ["-8.0"],
+        "filter": "none",
+        "metrics": [name],
+        name: value,
+        **changes,
+    }
+
+
+def test_a_perplexity_is_a_log_likelihood_per_document_and_more_of_it_is_better(logs, tmp_path):
+    rows = [_scored(i, "perplexity", -1.0 - i) for i in range(2)]
+    logs._json(
+        tmp_path / f"results_{logs.TIME}.json",
+        {
+            **logs.lm_eval_results("warmth"),
+            "configs": {"warmth": {"metric_list": [{"metric": "perplexity", "higher_is_better": False}]}},
+            "higher_is_better": {"warmth": {"perplexity": False}},
+        },
+    )
+    p = read_predictions(_write(logs, tmp_path, rows))
+    assert p.table["scores"].to_pylist() == [{"log_likelihood": -1.0}, {"log_likelihood": -2.0}]
+
+
+def test_a_rolling_perplexity_becomes_a_log_likelihood_per_unit(logs, tmp_path):
+    rows = [
+        _scored(
+            i,
+            "word_perplexity",
+            [-8.0, 4],
+            metrics=["word_perplexity", "byte_perplexity", "bits_per_byte"],
+            byte_perplexity=[-8.0, 16],
+            bits_per_byte=[-8.0, 16],
+        )
+        for i in range(2)
+    ]
+    p = read_predictions(_write(logs, tmp_path, rows))
+    assert p.table["scores"].to_pylist()[0] == {
+        "log_likelihood_per_word": -2.0,
+        "log_likelihood_per_byte": -0.5,
+    }
+
+
+@pytest.mark.parametrize("name", ["mcc", "f1"])
+def test_the_pair_of_right_and_chosen_option_says_what_is_right(logs, tmp_path, name):
+    rows = [
+        logs.lm_eval_choice(i, metrics=[name], **{name: [logs.GOLD[i], logs.picked(i)]}) for i in range(4)
+    ]
+    p = read_predictions(_write(logs, tmp_path, rows))
+    assert p.provenance.metric == "acc"
+    assert p.table["correct"].to_pylist() == [logs.right(i) for i in range(4)]
+    assert p.table["answer"].to_pylist() == [logs.OPTIONS[logs.picked(i)] for i in range(4)]
+
+
+def test_mutual_information_weighs_an_option_against_itself_without_context(logs, tmp_path):
+    rows = []
+    for i in range(3):
+        row = logs.lm_eval_choice(i, metrics=["acc", "acc_mutual_info"])
+        asked = row["arguments"]
+        for k in range(3):
+            asked[f"gen_args_{k + 3}"] = {"arg_0": "", "arg_1": asked[f"gen_args_{k}"]["arg_1"]}
+        gold = logs.GOLD[i]  # Without its context the right option is by far the least likely.
+        alone = [-100.0 if k == gold else -1.0 for k in range(3)]
+        row["filtered_resps"] = [*row["filtered_resps"], *([str(v), "False"] for v in alone)]
+        rows.append({**row, "acc_mutual_info": 1.0})
+    path = _write(logs, tmp_path, rows)
+    p = read_predictions(path, metric="acc_mutual_info")
+    assert p.table["answer"].to_pylist() == [logs.OPTIONS[logs.GOLD[i]] for i in range(3)]
+    assert p.table["choice_scores"].to_pylist()[0] == [98.0, -6.0, -7.0]
+    assert read_predictions(path).table["choice_scores"].to_pylist()[0] == [-2.0, -7.0, -8.0]
+
+
+def test_results_are_found_where_the_output_path_named_a_file(logs, tmp_path):
+    path = _write(logs, tmp_path, [logs.lm_eval_choice(i) for i in range(2)])
+    logs._json(tmp_path / f"mine_{logs.TIME}.json", logs.lm_eval_results("warmth"))
+    p = read_predictions(path)
+    assert (p.provenance.model, p.provenance.num_fewshot) == ("org/model", 2)
+    assert p.provenance.extra["task_version"] == "1"
+
+
+def test_how_an_answer_was_generated_is_kept(logs, tmp_path):
+    p = read_predictions(logs.lm_eval_filters(tmp_path))
+    assert p.provenance.extra["generation"] == '{"until": ["\\n"]}'

@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
 from muscle_llm.predictions.readers.fields import Fields
-from muscle_llm.predictions.readers.lm_eval_rows import KEYS, build_rows
+from muscle_llm.predictions.readers.lm_eval_metrics import metric_values
+from muscle_llm.predictions.readers.lm_eval_rows import KEYS, build_rows, generation_settings
 from muscle_llm.predictions.readers.rows import assemble, choose_metric, extra
 from muscle_llm.predictions.readers.table import json_lines
 from muscle_llm.predictions.schema import Predictions, Provenance
@@ -157,32 +157,11 @@ def _filter_and_metric(run: Run, options: ReadOptions, label: str) -> tuple[str,
     )
 
 
-def _metric_values(rows: Sequence[Fields | None]) -> dict[str, list[float | None]]:
-    """Return the values of every metric that is one number per document, by name."""
-    listed = [r.raw["metrics"] if r and isinstance(r.raw.get("metrics"), list) else [] for r in rows]
-    names = list(dict.fromkeys(n for metrics in listed for n in metrics if isinstance(n, str)))
-    found: dict[str, list[float | None]] = {}
-    for name in names:
-        values = [_number(r.raw.get(name)) if r else None for r in rows]
-        if any(v is not None for v in values):
-            found[name] = values
-    return found
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, bool | int | float) or value != value:
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
-
-
 def _read(source: Source, options: ReadOptions) -> Predictions:
     run = _run(_load(source), options.select, source.label)
     chosen, wanted = _filter_and_metric(run, options, source.label)
     documents = [r for r in run if _filter_of(r) == chosen]
-    metrics = _metric_values(documents)
+    metrics = metric_values(documents)
     metric = choose_metric(
         metrics, wanted, RIGHT_OR_WRONG, source.label, lambda n: _GRADED.search(n) is not None
     )
@@ -193,13 +172,13 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
     scores = {n: v for n, v in metrics.items() if n != metric}
     for name in dict.fromkeys(_filter_of(r) for r in run if _filter_of(r) != chosen):
         by_document = {r.text("doc_id"): r for r in run if _filter_of(r) == name}
-        others = _metric_values([by_document.get(d.text("doc_id")) for d in documents])
+        others = metric_values([by_document.get(d.text("doc_id")) for d in documents])
         scores.update({f"{n},{name}": v for n, v in others.items()})
     for name, values in scores.items():
         higher = results.higher(name.partition(",")[0])
         for row, value in zip(rows, values, strict=True):
             row.scores[name if higher else f"negative_{name}"] = value if higher or value is None else -value
-    provenance = results.provenance(source, chosen, metric, len(documents), told)
+    provenance = results.provenance(source, chosen, metric, documents, told)
     return assemble(rows, source.label, provenance, options, keep=("answer",) if told else ())
 
 
@@ -229,7 +208,7 @@ class _Results:
         return not self.task or told.inner(self.task).raw.get(metric) is not False
 
     def provenance(
-        self, source: Source, chosen: str, metric: str | None, documents: int, told: bool
+        self, source: Source, chosen: str, metric: str | None, documents: Sequence[Fields], told: bool
     ) -> Provenance:
         """Return where the rows come from."""
         run = self.document.inner("config")
@@ -249,7 +228,9 @@ class _Results:
             extra=extra(
                 random_seed=run.raw.get("random_seed"),
                 fewshot_seed=run.raw.get("fewshot_seed"),
-                samples=f"{documents} of {asked}" if asked and asked != documents else None,
+                task_version=self.document.inner("versions").raw.get(self.task or ""),
+                generation=generation_settings(documents[0]),
+                samples=f"{len(documents)} of {asked}" if asked and asked != len(documents) else None,
                 answers=None if told else "unknown: the log-likelihoods contradict the metric",
             ),
         )
@@ -259,8 +240,9 @@ def _results(source: Source) -> _Results:
     match = _NAME.search(source.stem)
     folder = source.path.parent
     if match:
-        names = [folder / f"results_{match['time']}.json"]
-        names = [path for path in names if path.is_file()]
+        # Called results, unless --output_path names a file.
+        named = sorted(folder.glob(f"*_{match['time']}.json"))
+        names = [path for path in named if path.name.startswith("results_")] or named
     else:
         names = sorted(folder.glob("results_*.json"))
     task = match["task"] if match else None
@@ -272,7 +254,7 @@ def _results(source: Source) -> _Results:
 def _choices(source: Source) -> dict[str, list[str]]:
     runs = _load(source)
     filters: Mapping[str, None] = dict.fromkeys(_filter_of(r) for run in runs for r in run)
-    found = {"--filter": list(filters), "--metric": list(_metric_values([r for run in runs for r in run]))}
+    found = {"--filter": list(filters), "--metric": list(metric_values([r for run in runs for r in run]))}
     if len(runs) > 1:
         found["--select"] = [str(n) for n in range(1, len(runs) + 1)]
     return found

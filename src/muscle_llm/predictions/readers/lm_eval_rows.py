@@ -13,13 +13,18 @@ from muscle_llm.predictions.readers.fields import Fields
 from muscle_llm.predictions.readers.options import chosen_options
 from muscle_llm.predictions.readers.rows import Row
 
-__all__ = ["KEYS", "build_rows"]
+__all__ = ["KEYS", "build_rows", "generation_settings"]
 
 # What every row of the harness carries.
 KEYS = ("doc_id", "doc", "target", "arguments", "filtered_resps")
 
 _INVALID = "[invalid]"  # what the harness writes where its filter found no answer
-_RULES = {"acc": ("sum",), "acc_norm": ("per character",), "acc_bytes": ("per byte",)}
+_RULES = {
+    "acc": ("sum",),
+    "acc_mutual_info": ("sum",),
+    "acc_norm": ("per character",),
+    "acc_bytes": ("per byte",),
+}
 _ANY_RULE = ("sum", "per character", "per byte")
 
 Pair = tuple[Any, Any]
@@ -42,7 +47,7 @@ def build_rows(
     rules = _RULES.get(metric or "acc", _ANY_RULE)
     rows: list[Row] = []
     for by_text in (False, True):
-        built = [_row(d, delimiter, by_text) for d in documents]
+        built = [_row(d, metric, delimiter, by_text) for d in documents]
         rows = [row for row, _ in built]
         for row, verdict in zip(rows, verdicts or [None] * len(rows), strict=True):
             row.correct = None if row.error else verdict
@@ -51,7 +56,7 @@ def build_rows(
     return rows, False
 
 
-def _row(document: Fields, delimiter: str, by_text: bool) -> tuple[Row, list[str]]:
+def _row(document: Fields, metric: str | None, delimiter: str, by_text: bool) -> tuple[Row, list[str]]:
     """Return a row and the texts of its options."""
     pairs = _arguments(document)
     row = Row(
@@ -75,6 +80,7 @@ def _row(document: Fields, delimiter: str, by_text: bool) -> tuple[Row, list[str
     if len(pairs) != len(likelihoods):
         raise document.wrong("filtered_resps", _requests(len(pairs), len(likelihoods)))
     numbers = [v for v in likelihoods if v is not None]
+    pairs, numbers = _in_context(document, pairs, numbers, metric)
     if any(math.isnan(v) for v in numbers):
         row.error = "a log-likelihood is not a number"
         return row, []
@@ -83,6 +89,13 @@ def _row(document: Fields, delimiter: str, by_text: bool) -> tuple[Row, list[str
         row.references = [value_text(pairs[0][1])]
         return row, []
     return row, _multiple(row, document, pairs, numbers, delimiter, by_text)
+
+
+def generation_settings(document: Fields) -> str | None:
+    """Return the settings of the first request as JSON; ``None`` where nothing was generated."""
+    pairs = _arguments(document)
+    settings = pairs[0][1] if pairs else None
+    return value_text(settings) if isinstance(settings, dict) else None
 
 
 def _hash(document: Fields, name: str) -> str | None:
@@ -128,11 +141,6 @@ def _multiple(
 ) -> list[str]:
     """Fill in the options of a multiple-choice row; return their texts."""
     continuations = [value_text(p[1]) or "" for p in pairs]
-    metrics = document.raw.get("metrics")
-    if isinstance(metrics, list) and "acc_mutual_info" in metrics and len(likelihoods) % 2 == 0:
-        # The second half of the requests scores the options without their context.
-        half = len(likelihoods) // 2
-        continuations, likelihoods = continuations[:half], likelihoods[:half]
     texts = [c.removeprefix(delimiter) for c in continuations]
     distinct = len(set(texts)) == len(texts)
     # Options that differ only in their contexts (as in WinoGrande) are told apart by their numbers.
@@ -141,6 +149,24 @@ def _multiple(
     row.choice_scores = likelihoods
     row.references = _gold(document, names, delimiter, by_text)
     return texts
+
+
+def _in_context(
+    document: Fields, pairs: list[Pair], likelihoods: list[float], metric: str | None
+) -> tuple[list[Pair], list[float]]:
+    """Return the requests that score the options in their context, and their log-likelihoods.
+
+    Mutual information asks for each option a second time without the context, in the second half of the
+    requests; where it is the metric, what the context adds to the log-likelihood is what counts.
+    """
+    metrics = document.raw.get("metrics")
+    half, odd = divmod(len(likelihoods), 2)
+    if not isinstance(metrics, list) or "acc_mutual_info" not in metrics or odd:
+        return pairs, likelihoods
+    within, alone = likelihoods[:half], likelihoods[half:]
+    if metric == "acc_mutual_info":
+        within = [a - b for a, b in zip(within, alone, strict=True)]
+    return pairs[:half], within
 
 
 def _requests(asked: int, answered: int) -> str:
