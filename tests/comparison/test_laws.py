@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from muscle_llm import compare
+from muscle_llm.comparison import summarise_tasks
 from muscle_llm.gate import Policy, Rules, judge
 from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.predictions import Predictions
 
 Rows = list[dict[str, Any]]
 
@@ -231,3 +233,37 @@ def test_nothing_graded_in_both_is_undefined_without_a_warning():
     result = compare(old, new)
     assert result.counts["n"] == 0
     assert {e.reason for e in result.metrics.values()} == {"no instances"}
+
+
+def test_a_margin_that_did_not_decide_is_no_thin_margin():
+    def side(answer, correct, scores):
+        return Predictions.from_columns(
+            {
+                "id": ["a"],
+                "answer": [answer],
+                "correct": [correct],
+                "choices": [["a long option", "no"]],
+                "choice_scores": [scores],
+            }
+        )
+
+    # Per byte the long option is far ahead; the plain likelihoods are nearly equal, but did not choose.
+    sure = side("a long option", True, [-10.1, -10.0])
+    assert compare(sure, side("no", False, [-30.0, -10.0])).causes["negative_flips"] == {"answer_changed": 1}
+    near = side("a long option", True, [-10.0, -10.1])
+    assert compare(near, side("no", False, [-30.0, -10.0])).causes["negative_flips"] == {"thin_margin": 1}
+
+
+def test_several_re_runs_are_told_which_is_the_floor():
+    rows = draws(0, k=1)
+    others = {"again": rows, "once more": draws(1, k=1)}
+    result = compare(rows, rows, others, roles=dict.fromkeys(others, "noise_floor"))
+    assert "of 2 re-runs of old, the first, 'again', is the noise floor." in result.warnings
+    assert result.metrics["noise_floor"].value == 0
+
+
+def test_tasks_without_an_interval_have_none_in_the_sentence():
+    one = [{"id": i, "correct": i > 0, "cluster": "c"} for i in range(4)]
+    text = summarise_tasks({"a": compare(one, one), "b": compare(draws(0), draws(1))}).sentence
+    assert "nan" not in text
+    assert "on the mean over tasks (no interval)" in text

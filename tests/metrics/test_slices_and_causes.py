@@ -66,6 +66,8 @@ def test_a_slice_in_which_all_fell_alike_is_as_sure_as_tosses_of_a_coin():
     assert mean_fell(np.full(50, -0.1)) == 2.0**-50
     assert mean_fell(np.full(50, 0.1)) == 1
     assert mean_fell(np.zeros(50)) == mean_fell(np.array([-1.0])) == mean_fell(np.zeros(0)) == 1
+    # Within each of two clusters the changes cancel but for rounding.
+    assert mean_fell(np.array([0.1, 0.2, -0.3] * 2), np.repeat([0, 1], 3)) == 1
     # Ten copies of two questions are two tosses.
     assert mean_fell(np.full(20, -1.0), np.repeat([0, 1], 10)) == 0.25
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from muscle_llm.comparison.measure import Floats, Joint
-from muscle_llm.comparison.views import Bools, Layout, View
+from muscle_llm.comparison.views import Bools, Codes, Layout, View
 from muscle_llm.metrics.causes import CAUSES, choice_margin, flip_causes
 from muscle_llm.metrics.repeats import share_right
 from muscle_llm.predictions.arrow import pc
@@ -78,13 +78,40 @@ def _no_answer(table: pa.Table, version: View, rows: np.ndarray) -> Bools | None
 
 def _margin(table: pa.Table, version: View, layout: Layout, rows: np.ndarray) -> Floats | None:
     if "choice_scores" in table.column_names:
-        lists = table["choice_scores"].take(pa.array(rows)).combine_chunks()
-        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-        values = lists.flatten().to_numpy(zero_copy_only=False)
-        return choice_margin(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+        values, offsets = _flat(table["choice_scores"].take(pa.array(rows)))
+        margin = choice_margin(values.to_numpy(zero_copy_only=False), offsets)
+        return np.where(_chosen_by_score(table, rows, values, offsets), margin, np.nan)
     if layout.instance is None or version.correct is None:
         return None
     hits, tries = share_right(version.correct, version.graded, layout.instance, layout.n)
     with np.errstate(divide="ignore", invalid="ignore"):
         vote = np.abs(2 * hits / tries - 1)
     return np.where(vote <= _THIN_VOTE, 0.0, np.inf)[layout.instance[rows]]
+
+
+def _flat(lists: pa.ChunkedArray) -> tuple[pa.Array, Codes]:
+    """Return the elements of all lists in one array, and where each list starts and the last ends."""
+    whole = lists.combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(whole), 0).to_numpy(zero_copy_only=False)
+    return whole.flatten(), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _chosen_by_score(table: pa.Table, rows: np.ndarray, values: pa.Array, offsets: Codes) -> Bools:
+    """Return whether the answer is the option with the highest score, as far as the log tells.
+
+    Where it is not, as with likelihoods per byte, the margin of the scores is not that of the choice.
+    """
+    if not {"choices", "answer"} <= set(table.column_names):
+        return np.ones(len(rows), bool)
+    options, starts = _flat(table["choices"].take(pa.array(rows)))
+    if not np.array_equal(starts, offsets):
+        return np.ones(len(rows), bool)
+    owner = np.repeat(np.arange(len(rows)), np.diff(offsets))
+    scores = np.nan_to_num(values.to_numpy(zero_copy_only=False), nan=-np.inf)
+    highest = np.full(len(rows), -np.inf)
+    np.maximum.at(highest, owner, scores)
+    answers = table["answer"].take(pa.array(rows)).take(pa.array(owner))
+    given = pc.fill_null(pc.equal(options, answers.combine_chunks()), False).to_numpy(zero_copy_only=False)
+    best = np.zeros(len(rows), bool)
+    best[owner[given & (scores == highest[owner])]] = True
+    return best

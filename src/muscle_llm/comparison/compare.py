@@ -99,6 +99,7 @@ def compare(
     floor = excess(kinds, views, joints, shape, confidence)
     if floor is not None:
         metrics["noise_floor"] = floor[0]
+    reruns = [n for n, role in kinds.items() if role == "noise_floor"]
     beyond = None if floor is None else excess_values(kinds, views, joints, shape)
     sliced, slice_warnings = slice_documents(
         _with_slices(paired), views, joints["new"], shape, tolerance=tolerance, excess=beyond, **own
@@ -130,7 +131,7 @@ def compare(
             "repeats": shape.repeats,
             "clustered": shape.cluster is not None,
         },
-        "warnings": (*paired.warnings, *notes(counts, lacking, views), *slice_warnings),
+        "warnings": (*paired.warnings, *notes(counts, lacking, views, reruns), *slice_warnings),
     }
     return Comparison(**document, sentence=summarise(document, scored))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -33,7 +33,10 @@ def exclusions(old: View, new: View, paired: Paired) -> dict[str, int | None]:
 
 
 def notes(
-    counts: Mapping[str, int | None], lacking: Mapping[str, int], views: Mapping[str, View]
+    counts: Mapping[str, int | None],
+    lacking: Mapping[str, int],
+    views: Mapping[str, View],
+    reruns: Sequence[str] = (),
 ) -> list[str]:
     """Return one sentence for everything that could mislead."""
     found = []
@@ -66,6 +69,9 @@ def notes(
         )
     if counts.get("n") and counts.get("clusters") == 1:
         found.append("all instances are in one cluster: no figure has an interval.")
+    measured = [n for n in reruns if graded and views[n].correct is not None]
+    if len(measured) > 1:
+        found.append(f"of {len(measured)} re-runs of old, the first, {measured[0]!r}, is the noise floor.")
     if not counts.get("n") and graded:
         found.append("no instance is graded in both versions.")
     found += [

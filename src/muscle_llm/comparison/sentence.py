@@ -8,7 +8,7 @@ from typing import Any
 
 from muscle_llm.metrics.estimate import Estimate
 
-__all__ = ["percent", "points", "summarise"]
+__all__ = ["between", "percent", "points", "summarise"]
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -45,7 +45,7 @@ def summarise(document: Mapping[str, Any], scored: Mapping[str, int]) -> str:
     if not metrics["nfr"].defined:
         return _of_scores(document["scores"], scored, old, new, level)
     nfr, difference = metrics["nfr"], metrics["accuracy_difference"]
-    spread = _between(nfr, percent, f"{level} ") or "no interval"
+    spread = between(nfr, percent, f"{level} ") or "no interval"
     if counts.get("rows"):
         text = (
             f"From {old} to {new}, on {counts['n']} instances with up to {counts['repeats']} answers "
@@ -59,21 +59,26 @@ def summarise(document: Mapping[str, Any], scored: Mapping[str, int]) -> str:
             f"right become wrong ({percent(nfr.value)}, {spread}) and {counts['positive_flips']} that were "
             "wrong become right"
         )
-    change = _between(difference, points, ", ")
+    change = between(difference, points, ", ")
     text += (
         f"; accuracy goes from {percent(metrics['accuracy_old'].value)} to "
         f"{percent(metrics['accuracy_new'].value)} ({points(difference.value)} points{change})"
     )
     excess = document.get("excess_nfr")
     if excess is not None and excess.defined:
-        between = _between(excess, points, " (")
+        spread = between(excess, points, " (")
         text += f"; beyond the noise floor are {points(excess.value)} points of negative flips"
-        text += f"{between})" if between else ""
+        text += f"{spread})" if spread else ""
     return f"{text}."
 
 
-def _between(figure: Estimate, show: Callable[[float], str], before: str) -> str:
-    """Return "low to high" behind ``before``; nothing where there is no interval."""
+def between(figure: Estimate, show: Callable[[float], str], before: str = "") -> str:
+    """Return "low to high" behind ``before``; nothing where there is no interval.
+
+    Example:
+        >>> between(Estimate(0.1, 0.05, 0.2), percent, "from "), between(Estimate(0.1), percent)
+        ('from 5.0 % to 20.0 %', '')
+    """
     if math.isnan(figure.low) or math.isnan(figure.high):
         return ""
     return f"{before}{show(figure.low)} to {show(figure.high)}"
@@ -88,7 +93,7 @@ def _of_scores(
     nfr, mean_old, mean_new = metrics["nfr"], metrics["mean_old"], metrics["mean_new"]
     if not nfr.defined:
         return f"No instance has the score {name} in both {old} and {new}."
-    spread = _between(nfr, percent, f"{level} ") or "no interval"
+    spread = between(nfr, percent, f"{level} ") or "no interval"
     return (
         f"From {old} to {new}, the score {name} falls on {percent(nfr.value)} of the {scored[name]} "
         f"instances that have it ({spread}) and rises on {percent(metrics['pfr'].value)}; "

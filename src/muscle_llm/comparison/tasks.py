@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from muscle_llm.comparison.sentence import percent, points
+from muscle_llm.comparison.sentence import between, percent, points
 from muscle_llm.comparison.types import Comparison
 from muscle_llm.errors import InputError
 from muscle_llm.metrics.across import weighted_mean
@@ -193,9 +193,9 @@ def _sentence(
     worst = max(graded, key=lambda t: comparisons[t].metrics["nfr"].value)
     return (
         f"From {old} to {new}, over {len(graded)} tasks with {n} instances, a right answer becomes wrong in "
-        f"{percent(nfr.value)} on the mean over tasks ({percent(nfr.low)} to {percent(nfr.high)}) and in "
+        f"{percent(nfr.value)} on the mean over tasks ({between(nfr, percent) or 'no interval'}) and in "
         f"{percent(pooled.value)} of all instances; accuracy changes by {points(change.value)} points on the "
-        f"mean over tasks ({points(change.low)} to {points(change.high)}); most flips: {worst} "
+        f"mean over tasks ({between(change, points) or 'no interval'}); most flips: {worst} "
         f"({percent(comparisons[worst].metrics['nfr'].value)})."
     )
 

@@ -152,7 +152,7 @@ def _floor(difference: Estimate) -> Estimate:
     if not difference.defined:
         return difference
     value, low, high = (
-        float(np.maximum(0.0, -x)) for x in (difference.value, difference.high, difference.low)
+        float(np.maximum(0.0, 0.0 - x)) for x in (difference.value, difference.high, difference.low)
     )
     return Estimate(value, low, high)
 

@@ -18,7 +18,7 @@ __all__ = ["WORSE_LEVEL", "SliceTest", "mean_fell", "slice_cells", "slice_metric
 
 Floats = NDArray[np.float64]
 
-_ROUNDING = 1e-9  # a standard error below this share of the mean is one of rounding
+_ROUNDING = 1e-9  # a mean or standard error below this share of the values is one of rounding
 
 # Expected share of false calls among the slices called worse.
 WORSE_LEVEL = 0.05
@@ -149,10 +149,10 @@ def mean_fell(values: Floats, clusters: NDArray[np.integer] | None = None) -> fl
         return 1.0
     from scipy.special import stdtr
 
-    mean = float(values.mean())
-    varies = error > _ROUNDING * abs(mean)
-    p = float(stdtr(count - 1, mean / error)) if varies else float(mean > 0)
-    return max(p, 0.5**count)
+    mean, noise = float(values.mean()), _ROUNDING * float(np.abs(values).max())
+    if error > noise:
+        return max(float(stdtr(count - 1, mean / error)), 0.5**count)
+    return 0.5**count if mean < -noise else 1.0
 
 
 def worse_slices(p: Floats, level: float = WORSE_LEVEL) -> list[SliceTest]:
