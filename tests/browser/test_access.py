@@ -65,6 +65,8 @@ def test_without_scripts_the_figures_are_there(browser, page_file):
     page.goto(page_file.as_uri())
     assert "%" in page.inner_text(".keys")
     assert page.locator("table.figures tbody tr").count() > 15
+    assert page.locator("table.slices tbody tr").count() == 4
+    assert not page.is_visible("#instances")
     context.close()
 
 
@@ -74,6 +76,21 @@ def test_print_shows_the_figures_and_hides_the_controls(open_page, page_file):
     assert opened.page.is_visible("table.figures")
     assert not opened.page.is_visible(".toolbar")
     assert not opened.page.is_visible("#table")
+    # Nothing is left of the list but what was chosen in it.
+    assert not opened.page.is_visible("#instances")
+    opened.page.keyboard.press("n")
+    opened.page.wait_for_selector("#detail .panels")
+    assert opened.page.is_visible("#instances")
+
+
+def test_print_is_dark_on_light_whatever_the_theme(open_page, page_file):
+    opened = open_page(page_file, color_scheme="dark")
+    opened.page.click("#theme")
+    opened.page.click("#theme")
+    colours = "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    assert opened.page.evaluate(colours)[0] == "rgb(236, 235, 230)"
+    opened.page.emulate_media(media="print")
+    assert opened.page.evaluate(colours) == ["rgb(26, 26, 24)", "rgb(255, 255, 255)"]
 
 
 def test_theme_button_overrides_the_system(open_page, page_file):

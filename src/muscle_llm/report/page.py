@@ -11,6 +11,7 @@ from muscle_llm.report.definitions import QUADRANTS, Term, Unit, term
 from muscle_llm.report.headline import headline
 from muscle_llm.report.numbers import count, figure, interval, is_number
 from muscle_llm.report.provenance import excluded, plain, sources
+from muscle_llm.report.slice_rows import slice_rows
 
 __all__ = ["Cell", "Column", "Group", "KeyFigure", "QuadrantCell", "Row", "page_context"]
 
@@ -119,7 +120,7 @@ def page_context(document: Mapping[str, Any]) -> dict[str, Any]:
         "settings": tuple((str(k), plain(v)) for k, v in (document.get("settings") or {}).items()),
         "warnings": tuple(document.get("warnings") or ()),
         "has_candidates": bool(document.get("candidates")),
-        "has_slices": bool(document.get("slices")),
+        "slices": tuple(slice_rows(document)),
         "scores": tuple(document.get("scores") or ()),
     }
 

@@ -16,6 +16,8 @@ const MARKS = {
   noise_floor: (x, y) => svg("path", { d: `M${x},${y - 6}L${x + 6},${y + 5}H${x - 6}Z` }),
 };
 
+const LETTER = 7.4; // width of a letter in a label, about
+
 class RemedyPlot {
   constructor(place) {
     this.points = remedyPoints();
@@ -89,10 +91,14 @@ class RemedyPlot {
     }));
     const ordered = [...this.points].sort((a, b) => y(a.nfr.value) - y(b.nfr.value));
     return svg("g", {}, ordered.map((p) => {
-      const text = oneLine(versionName(p.name), 28) + (p.role === "control" ? " (control)" : p.role === "new" ? " (no remedy)" : "");
-      const size = text.length * 7.4;
+      const name = oneLine(versionName(p.name), 28);
+      const [after, until] = [x(p.accuracy.value) + 11, x(p.accuracy.value) - 11];
+      // What the version is stands behind its name where there is room.
+      const whole = name + ({ control: " (control)", new: " (no remedy)" }[p.role] ?? "");
+      const text = whole.length * LETTER < Math.max(width - after, until) ? whole : name;
+      const size = text.length * LETTER;
       // Right of the point, else left of it, else from the edge.
-      const [after, before] = [x(p.accuracy.value) + 11, x(p.accuracy.value) - 11 - size];
+      const before = until - size;
       const ends = after + size >= width && before >= 0;
       const start = after + size < width ? after : Math.max(0, before);
       let at = y(p.nfr.value) - 7;

@@ -30,8 +30,9 @@ class SliceTable {
       this.all = !this.all;
       this.draw();
     } });
-    place.append(h("table", { class: "slices" }, h("thead", {}, this.head), this.body));
-    if (this.rows.length > SLICES_SHOWN) place.after(this.more);
+    this.said = h("span", { class: "plot-note" });
+    place.replaceChildren(h("table", { class: "slices" }, h("thead", {}, this.head), this.body));
+    if (this.rows.length > SLICES_SHOWN) place.after(h("div", { id: "more-slices" }, this.more, this.said));
     state.listen(({ slices }, previous) => slices !== previous.slices && this.draw());
     this.draw();
   }
@@ -70,6 +71,7 @@ class SliceTable {
     const on = (slice) => state.value.slices[slice.slice] === slice.value;
     const shown = this.all ? sorted : sorted.filter((slice, at) => at < SLICES_SHOWN || on(slice));
     this.body.replaceChildren(...shown.map((slice) => this.row(slice)));
+    this.said.textContent = `${countText(shown.length)} of ${countText(sorted.length)} shown`;
     this.more.textContent = this.all ? `Show ${SLICES_SHOWN} slices` : `Show all ${countText(sorted.length)} slices`;
   }
 
