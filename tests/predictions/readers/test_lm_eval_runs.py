@@ -99,7 +99,7 @@ def test_likelihoods_that_are_no_numbers_are_errors(logs, tmp_path):
 
 
 def _scored(i, name, value, **changes):
-    """A row whose only metric is ``name``, as the harness writes it for one text whose likelihood is asked for."""
+    """A row whose only metric is ``name``, as the harness writes it for the likelihood of one text."""
     return {
         "doc_id": i,
         "doc": {"text": f"text {i}"},

@@ -1,4 +1,4 @@
-"""The metrics in rows of lm-evaluation-harness: one number per document, the higher the better where it says so.
+"""The metrics in rows of lm-evaluation-harness, as one number per document.
 
 Some metrics are not numbers of a document but what a figure over all documents is made of:
 
