@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,11 @@ __all__ = ["atomic_path", "atomic_write_text", "sha256_file", "sha256_text"]
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block ends without an error.
 
-    A crash, Ctrl-C or a full disk leaves the old content of ``path`` untouched.
+    A crash, Ctrl-C or a full disk leaves the old content of ``path`` untouched. A link is followed; a device
+    or a pipe is not replaced but written to.
+
+    Raises:
+        OSError: it cannot be written, or ``path`` is a folder.
 
     Example:
         >>> import tempfile
@@ -27,6 +33,17 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         'whole'
     """
     target = Path(path)
+    if target.is_symlink():
+        target = target.resolve()
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file", str(path))
+    if target.exists() and not target.is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / target.name
+            yield temporary
+            with temporary.open("rb") as source, target.open("wb") as stream:
+                shutil.copyfileobj(source, stream)
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     os.close(handle)

@@ -6,9 +6,10 @@ import re
 
 __all__ = ["printable"]
 
-# C0 and C1 controls, bidirectional marks and overrides, invisible separators, lone surrogates.
+# C0 and C1 controls, bidirectional marks and overrides, invisible separators and tags, lone surrogates.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e0fff]"
 )
 
 

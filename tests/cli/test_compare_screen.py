@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from muscle_llm import compare
-from muscle_llm.report.markdown import escape, render_markdown
+from muscle_llm.report.escaping import escape_markdown
+from muscle_llm.report.markdown import render_markdown
 from muscle_llm.report.terminal import print_comparison
 
 
@@ -83,4 +84,4 @@ def test_long_texts_are_cut_so_that_a_comment_stays_small():
     new = [{**row, "answer": "<" * 5000} for row in new]
     sliced = [[{**row, "slice_name": "x" * 500} for row in side] for side in (old, new)]
     assert len(render_markdown(compare(*sliced))) < 20_000
-    assert escape("abcdef", 3) == "ab…"
+    assert escape_markdown("abcdef", 3) == "ab…"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -15,23 +16,26 @@ __all__ = ["main"]
 
 # name -> (module, one line for --help). Listing them must not import them: `--help` stays fast.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "compare": ("muscle_llm.cli.compare", "Tell what an update broke, from two files of predictions."),
-    "inspect": ("muscle_llm.cli.inspect", "Tell what a file or folder of predictions holds."),
-    "report": ("muscle_llm.cli.report", "Write the pages of a finished run again, and pictures of it."),
-    "view": ("muscle_llm.cli.view", "Serve a page to this machine's browser, however large its data are."),
+    "compare": ("muscle_llm.cli.compare", "Show what an update broke, from two files of predictions."),
+    "inspect": ("muscle_llm.cli.inspect", "Show what a file or folder of predictions holds."),
+    "report": ("muscle_llm.cli.report", "Write the pages and plots of a finished run again."),
+    "view": ("muscle_llm.cli.view", "Serve a comparison to the local browser, however large it is."),
     "update": ("muscle_llm.cli.update", "Run a whole update: adapters, predictions, remedies, comparison."),
-    "study": ("muscle_llm.cli.study", "Which remedy works: remedies x seeds x updates x tasks."),
-    "demo": ("muscle_llm.cli.demo", "Run a small update offline and show what it broke and what mends it."),
+    "study": (
+        "muscle_llm.cli.study",
+        "Run a grid of updates, remedies, tasks and seeds: which remedy works?",
+    ),
+    "demo": ("muscle_llm.cli.demo", "Run a small update offline: what it breaks and what fixes it."),
     "train": ("muscle_llm.cli.train", "Train a task adapter or a compatibility adapter."),
     "teachers": (
         "muscle_llm.cli.teachers",
-        "Write or check the caches of both teachers ahead of a training.",
+        "Write or check both teachers' caches ahead of training.",
     ),
     "dial": ("muscle_llm.cli.dial", "Mix the new adapter and the compatibility adapter, exactly."),
-    "predict": ("muscle_llm.cli.predict", "Ask one model every instance of a task and store its answers."),
-    "push": ("muscle_llm.cli.push", "Send a compatibility adapter and its report to the Hugging Face hub."),
-    "tasks": ("muscle_llm.cli.tasks", "List the tasks there are, or show what one asks."),
-    "init": ("muscle_llm.cli.init", "Write a file to start from: init task, update or policy."),
+    "predict": ("muscle_llm.cli.predict", "Run one model on a task and store its answers."),
+    "push": ("muscle_llm.cli.push", "Upload a compatibility adapter and its report to the Hugging Face Hub."),
+    "tasks": ("muscle_llm.cli.tasks", "List the available tasks, or show one's prompts."),
+    "init": ("muscle_llm.cli.init", "Write a commented starter file: init task, update or policy."),
 }
 
 
@@ -69,7 +73,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="muscle-llm")
 def cli() -> None:
-    """Tells what a language-model update broke, and trains the adapter that mends it.
+    """Show what a language-model update broke, and train the adapter that fixes it.
 
     \b
     Examples:
@@ -80,10 +84,13 @@ def cli() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code (0 done, 2 unusable input, 130 interrupted).
+    """Run the command line; return the exit code: 0 done, 2 unusable input, 130 interrupted, 141 when what
+    reads standard output has gone.
 
     Errors of the package become one printed sentence, never a traceback.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments = None if argv is None else list(argv)
         code = cli.main(args=arguments, prog_name="muscle-llm", standalone_mode=False)
@@ -93,6 +100,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
+    except BrokenPipeError:
+        from muscle_llm.cli.options import drop_output
+
+        drop_output()
+        return 141
     except MuscleError as error:
         from muscle_llm.text import printable
 

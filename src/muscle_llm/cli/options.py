@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib.util
-import io
 import json
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from muscle_llm.errors import InputError, MissingExtraError
-from muscle_llm.files import atomic_write_text
+from muscle_llm.files import atomic_path
 
 __all__ = [
     "calm_libraries",
     "cannot_write",
+    "drop_output",
     "emit_json",
     "require_training",
     "standard_output",
@@ -56,25 +54,23 @@ def standard_output() -> Iterator[None]:
     """Guard a block that writes to standard output, and only that.
 
     A reader that leaves early (``| head``) is no error: the rest is dropped, and the exit code stays that of
-    the command, since 1 would read as a verdict. What the terminal's encoding lacks becomes an escape.
+    the command, since 1 would read as a verdict.
 
     Raises:
         InputError: it cannot be written, such as on a full disk.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        _drop_the_rest()
+        drop_output()
     except OSError as error:
-        _drop_the_rest()
+        drop_output()
         raise cannot_write("standard output", error) from error
 
 
-def _drop_the_rest() -> None:
+def drop_output() -> None:
     """Send what standard output still holds nowhere, so that Python does not stumble over it at its end."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,8 +96,7 @@ def cannot_write(name: str, error: OSError) -> InputError:
 def write_document(text: str, where: str) -> None:
     """Write a document in UTF-8 to a file, whole or not at all, or to standard output for ``-``.
 
-    A device or a pipe is written to and a link is followed; neither is replaced. Lone surrogates, which file
-    names can bring in, become escapes.
+    Lone surrogates, which file names can bring in, become escapes.
 
     Raises:
         InputError: it cannot be written.
@@ -115,15 +110,9 @@ def write_document(text: str, where: str) -> None:
             sys.stdout.buffer.write(content)
             sys.stdout.buffer.flush()
         return
-    path = Path(where)
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file")
-        if path.exists() and not path.is_file():
-            path.write_bytes(content)
-        else:
-            target = path.resolve() if path.is_symlink() else path
-            atomic_write_text(target, content.decode("utf-8"))
+        with atomic_path(where) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise cannot_write(where, error) from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +10,8 @@ from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Defi
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.report.escaping import escape_markdown
 from muscle_llm.report.terminal import broken_rows, format_estimate, format_value, shown_metrics
-from muscle_llm.text import printable
 
-__all__ = ["escape", "render_markdown"]
+__all__ = ["render_markdown"]
 
 _MOST_SLICES = 10
 _MOST_BROKEN = 20  # a comment on GitHub holds 65,536 characters
@@ -24,27 +22,6 @@ _COLUMNS = {
     "answer:old": "old answer",
     "answer:new": "new answer",
 }
-_GAP = "&#8203;"  # an invisible space: what follows is no longer part of a link
-_INVISIBLE = re.compile("[\U000e0000-\U000e0fff]")
-_LINKS = re.compile(r"(https?|ftp|mailto|xmpp)(?=:)|www(?=\.)|gh(?=-\d)", re.IGNORECASE)
-
-
-def escape(text: str, limit: int | None = None) -> str:
-    r"""Return untrusted text as Markdown that shows it and nothing else: no link, no mention, no HTML.
-
-    Args:
-        text: one line of it is made.
-        limit: cut to this many characters.
-
-    Example:
-        >>> escape("a|b <b> *c*")
-        'a\\|b &lt;b&gt; \\*c\\*'
-        >>> escape("@me https://a.example"), escape("too long", 4)
-        ('@&#8203;me https&#8203;://a.example', 'too…')
-    """
-    text = _INVISIBLE.sub(lambda m: f"\\U{ord(m.group()):08x}", printable(text, limit=limit))
-    text = escape_markdown(text).replace("\u200b", _GAP)
-    return _LINKS.sub(rf"\g<0>{_GAP}", text)
 
 
 def render_markdown(comparison: Comparison) -> str:
@@ -56,23 +33,23 @@ def render_markdown(comparison: Comparison) -> str:
         >>> "| negative flips (NFR) | 0.00 % (0.00 % to 65.76 %) |" in render_markdown(compare(rows, rows))
         True
     """
-    parts = [escape(comparison.sentence)]
+    parts = [escape_markdown(comparison.sentence)]
     level = f"{round(100 * comparison.confidence, 3):g} % interval"
     if any(e.defined for e in comparison.metrics.values()):
         title = f"n = {comparison.counts['n']}"
         parts.append(_metrics(title, shown_metrics(comparison), DEFINITIONS, level))
     for name, metrics in comparison.scores.items():
-        parts.append(_metrics(f"score {escape(name)}", metrics, SMOOTH_DEFINITIONS, level))
+        parts.append(_metrics(f"score {escape_markdown(name)}", metrics, SMOOTH_DEFINITIONS, level))
     if comparison.candidates and comparison.metrics["nfr"].defined:
         parts.append(_candidates(comparison))
     worse = [s for s in comparison.slices if s.get("worse")]
     if worse:
-        names = ", ".join(escape(f"{s['slice']} = {s['value']}", _NAME) for s in worse[:_MOST_SLICES])
+        named = [escape_markdown(f"{s['slice']} = {s['value']}", _NAME) for s in worse[:_MOST_SLICES]]
         more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
-        parts.append(f"Slices that got worse (false discoveries controlled): {names}{more}.")
+        parts.append(f"Slices that got worse (false discoveries controlled): {', '.join(named)}{more}.")
     parts += _broken(comparison)
     if comparison.warnings:
-        parts.append("\n".join(f"- {escape(w)}" for w in comparison.warnings))
+        parts.append("\n".join(f"- {escape_markdown(w)}" for w in comparison.warnings))
     return "\n\n".join(parts) + "\n"
 
 
@@ -92,7 +69,7 @@ def _broken(comparison: Comparison) -> list[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return escape(" / ".join(map(str, value)) if isinstance(value, list) else str(value), _CELL)
+    return escape_markdown(" / ".join(map(str, value)) if isinstance(value, list) else str(value), _CELL)
 
 
 def _metrics(
@@ -108,13 +85,13 @@ def _metrics(
 def _candidates(comparison: Comparison) -> str:
     lines = ["| version | accuracy | NFR | change of NFR | mended / broken |", "|---|---|---|---|---|"]
     new = (format_value(comparison.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
-    lines.append(f"| {escape(comparison.new.name)} | {' | '.join(new)} | | |")
+    lines.append(f"| {escape_markdown(comparison.new.name)} | {' | '.join(new)} | | |")
     for name, candidate in comparison.candidates.items():
         own = (format_value(candidate.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
         change = format_estimate(candidate.against_new.metrics["d_nfr"], DEFINITIONS["d_nfr"])
         counts = candidate.against_new.counts
         flips = f"{counts['recovered']} / {counts['newly_broken']}" if "recovered" in counts else "–"
-        label = escape(name) + (
+        label = escape_markdown(name) + (
             "" if candidate.role == "remedy" else f" ({candidate.role.replace('_', ' ')})"
         )
         lines.append(f"| {label} | {' | '.join(own)} | {change} | {flips} |")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from muscle_llm.gate.clauses import show
 from muscle_llm.gate.decide import Outcome
 from muscle_llm.gate.verdict import ClauseResult, Verdict
-from muscle_llm.report.markdown import escape
+from muscle_llm.report.escaping import escape_markdown
 from muscle_llm.report.verdict import worth_showing
 
 __all__ = ["render_verdict_markdown"]
@@ -41,16 +41,16 @@ def render_verdict_markdown(verdict: Verdict) -> str:
     """
     shown, left = worth_showing(verdict, _CLAUSES)
     mark = _MARKS[verdict.outcome].split()[0]
-    task = f" on {escape(verdict.task)}" if verdict.task else ""
+    task = f" on {escape_markdown(verdict.task)}" if verdict.task else ""
     sentence = verdict.sentence.partition(": ")[2]
-    parts = [f"## {mark} {verdict.outcome.value.upper()}{task}", "", escape(sentence), ""]
+    parts = [f"## {mark} {verdict.outcome.value.upper()}{task}", "", escape_markdown(sentence), ""]
     parts += ["| | clause | where | figure | margin |", "|---|---|---|---:|---:|", *map(_row, shown), ""]
     if left:
         parts += [f"{left} more clauses are not listed here.", ""]
     for clause in shown:
         if clause.outcome is Outcome.INCONCLUSIVE:
-            parts += [f"- {escape(clause.title)}: {escape(clause.text)}"]
-    parts += [f"- {escape(note)}" for note in verdict.notes]
+            parts += [f"- {escape_markdown(clause.title)}: {escape_markdown(clause.text)}"]
+    parts += [f"- {escape_markdown(note)}" for note in verdict.notes]
     if parts[-1]:
         parts.append("")
     for clause in shown:
@@ -69,8 +69,8 @@ def _row(clause: ClauseResult) -> str:
         figure = f"{clause.n:,}"
     if clause.margin is not None:
         margin = show(clause.margin, clause.unit)
-    where = escape(clause.scope, 80) or "all"
-    return f"| {_MARKS[clause.outcome]} | {escape(clause.label)} | {where} | {figure} | {margin} |"
+    where = escape_markdown(clause.scope, 80) or "all"
+    return f"| {_MARKS[clause.outcome]} | {escape_markdown(clause.label)} | {where} | {figure} | {margin} |"
 
 
 def _ids(clause: ClauseResult) -> Iterable[str]:
@@ -78,10 +78,10 @@ def _ids(clause: ClauseResult) -> Iterable[str]:
         return
     count = len(clause.ids)
     counted = "1 instance" if count == 1 else f"{count} instances"
-    yield f"<details><summary>{escape(clause.label)}: {counted}</summary>"
+    yield f"<details><summary>{escape_markdown(clause.label)}: {counted}</summary>"
     yield ""
     for name in clause.ids[:_IDS]:
-        yield f"- {escape(name, 80)}"
+        yield f"- {escape_markdown(name, 80)}"
     if count > _IDS:
         yield f"- and {count - _IDS} more"
     yield from ("", "</details>", "")
