@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import pytest
 
@@ -35,6 +36,28 @@ def test_settings_epochs_and_answers(logs):
     assert p.table["repeat"].to_pylist() == [0, 1, 0, 1]
     assert p.table["answer"].to_pylist() == ["A", "A", "B", "B"]
     assert p.score_names == ("style",)
+
+
+def test_settings_of_the_task_count_over_those_of_the_model(logs):
+    header = logs.inspect_header()
+    header["eval"]["model_generate_config"] = {"temperature": 1.0, "top_p": 0.9, "seed": None}
+    header["eval"]["scorers"] = [{"name": "choice", "options": {"model": "org/grader", "seed": None}}]
+    header["plan"] = {
+        "steps": [
+            {"solver": "system_message", "params": {"template": "Be brief", "more": None}},
+            {"solver": "multiple_choice", "params": {"cot": True, "n": 1}, "params_passed": {"cot": True}},
+        ],
+        "config": {"temperature": 0.5, "seed": 3, "top_p": None},
+    }
+    provenance = _read(logs, [logs.inspect_sample(0)], header=header).provenance
+    assert provenance.seed == 3
+    told = {name: json.loads(provenance.extra[name]) for name in ("generation", "solver", "scorer")}
+    assert told["generation"] == {"temperature": 0.5, "top_p": 0.9, "seed": 3}
+    assert told["solver"] == [
+        {"solver": "system_message", "template": "Be brief", "more": None},
+        {"solver": "multiple_choice", "cot": True},
+    ]
+    assert told["scorer"] == {"model": "org/grader"}
 
 
 @pytest.mark.parametrize(

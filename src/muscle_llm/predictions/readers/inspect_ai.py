@@ -9,9 +9,9 @@ with an error is an error, not a wrong answer.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,8 +21,9 @@ from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys
 from muscle_llm.predictions.readers.fields import Fields
+from muscle_llm.predictions.readers.inspect_run import run_provenance
 from muscle_llm.predictions.readers.rows import Row, assemble, extra
-from muscle_llm.predictions.schema import Predictions, Provenance
+from muscle_llm.predictions.schema import Predictions
 from muscle_llm.predictions.source import Source, find_source
 
 __all__ = ["READER", "predictions_of"]
@@ -68,7 +69,7 @@ def _log(source: Source, *, header_only: bool = False) -> Any:
 
 def _read(source: Source, options: ReadOptions) -> Predictions:
     log = _log(source)
-    header = log.model_dump(mode="json", exclude={"samples", "reductions", "stats", "plan"})
+    header = log.model_dump(mode="json", exclude={"samples", "reductions", "stats"})
     samples = [s.model_dump(mode="json", include=_WANTED) for s in log.samples or []]
     return predictions_of(header, samples, source.label, {source.path.name: source.sha256}, options)
 
@@ -124,18 +125,14 @@ def predictions_of(
     metric, halves = _decider(values, _order(evaluation, results), options.metric, label)
     for row, sample, named in zip(rows, samples, values, strict=True):
         _judge(row, Fields(dict(sample), row.place), named, metric, halves)
-    provenance = _provenance(evaluation, document, metric, sources)
+    provenance = run_provenance(evaluation, document, metric, sources)
     notes = extra(
         samples=f"{len(samples)} of {total}" if total and total != len(samples) else None,
         partly_right=f"{halves} answers count half and so not as right" if halves else None,
     )
-    provenance = Provenance(**{**_shallow(provenance), "extra": {**provenance.extra, **notes}})
+    provenance = dataclasses.replace(provenance, extra={**provenance.extra, **notes})
     again = "Inspect names each sample once per epoch; is this log merged from several?"
     return assemble(rows, label, provenance, options, twice=again)
-
-
-def _shallow(provenance: Provenance) -> dict[str, Any]:
-    return {name: getattr(provenance, name) for name in Provenance.__dataclass_fields__}
 
 
 def _row(sample: Fields) -> Row:
@@ -270,35 +267,6 @@ def _judge(row: Row, sample: Fields, values: Mapping[str, Any], metric: str | No
         row.answer, row.scores = None, {}
     elif metric is not None and values.get(metric) is not None:
         row.correct = _number(values[metric]) == 1.0
-
-
-def _provenance(
-    evaluation: Fields, document: Fields, metric: str | None, sources: Mapping[str, str]
-) -> Provenance:
-    dataset = evaluation.inner("dataset")
-    status = document.text("status")
-    arguments = evaluation.inner("task_args").raw
-    return Provenance(
-        model=evaluation.text("model"),
-        task=evaluation.text("task"),
-        format="inspect",
-        metric=metric,
-        seed=_seed(evaluation),
-        harness_version=evaluation.inner("packages").text("inspect_ai"),
-        sources=sources,
-        extra=extra(
-            dataset=dataset.text("name"),
-            task_version=evaluation.raw.get("task_version"),
-            task_args=json.dumps(arguments, sort_keys=True, default=str) if arguments else None,
-            created=evaluation.text("created"),
-            status=None if status == "success" else status,
-        ),
-    )
-
-
-def _seed(evaluation: Fields) -> int | None:
-    seed = evaluation.inner("model_generate_config").raw.get("seed")
-    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None
 
 
 def _choices(source: Source) -> dict[str, list[str]]:
