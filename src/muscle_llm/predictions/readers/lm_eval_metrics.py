@@ -46,19 +46,18 @@ def _of_document(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
         value = row.get(name)
         if name == "perplexity":
             yield "log_likelihood", _number(value)
-        elif name in _PER_UNIT and _is_pair(value):
-            likelihood, units = _number(value[0]), _number(value[1])
-            known = likelihood is not None and units is not None and units > 0
-            yield f"log_likelihood_per_{_PER_UNIT[name]}", likelihood / units if known else None
-        elif name in _GOLD_AND_CHOSEN and _is_pair(value):
-            if "acc" not in metrics and all(type(v) is int for v in value):
+        elif name in _PER_UNIT and isinstance(value, list):
+            yield f"log_likelihood_per_{_PER_UNIT[name]}", _ratio(value)
+        elif name in _GOLD_AND_CHOSEN and isinstance(value, list):
+            if "acc" not in metrics and len(value) == 2 and all(type(v) is int for v in value):
                 yield "acc", float(value[0] == value[1])
         else:
             yield name, _number(value)
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2
+def _ratio(pair: list[Any]) -> float | None:
+    total, units = map(_number, pair) if len(pair) == 2 else (None, None)
+    return None if total is None or units is None or units <= 0 else total / units
 
 
 def _number(value: Any) -> float | None:
