@@ -74,8 +74,36 @@ def test_repeats_of_a_test_share_its_id(logs, tmp_path):
         ("4", 0),
         ("4", 1),
     ]
-    alone = read_predictions(_write(logs, tmp_path, results)).table
-    assert set(alone["repeat"].to_pylist()) == {0}  # nobody asked for repeats: alike tests stay apart
+    # `promptfoo eval --repeat` writes nowhere that it repeats: every test is there equally often.
+    assert read_predictions(_write(logs, tmp_path, results)).table.equals(table)
+    alone = read_predictions(_write(logs, tmp_path, results[1:])).table
+    assert set(alone["repeat"].to_pylist()) == {0}  # some tests are alike, and stay apart
+
+
+def test_a_test_without_assertions_is_neither_right_nor_wrong(logs, tmp_path):
+    passed = {"pass": True, "score": 1, "reason": "No assertions"}
+    results = [logs.promptfoo_result(i) for i in range(3)]
+    results[1] |= {"gradingResult": passed, "success": True, "score": 1}
+    table = read_predictions(_write(logs, tmp_path, results)).table
+    assert table["correct"].to_pylist() == [True, None, True]
+    assert "score" not in table["scores"].to_pylist()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        (
+            "o.csv",
+            "n,[a] Say {{n}},Status,Score,Named Scores,Grader Reason,Comment\n1,x,PASS,1.00,,,\n",
+            "CSV",
+        ),
+        ("o.yaml", "evalId: eval-abc\nresults:\n  version: 3\n", "YAML"),
+    ],
+)
+def test_its_csv_and_yaml_are_refused_with_what_to_write_instead(tmp_path, name, text, kind):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f"is promptfoo's {kind}, .* 'promptfoo eval -o results.json'"):
+        read_predictions(tmp_path / name)
 
 
 def test_a_named_score_can_decide(logs, tmp_path):
@@ -85,6 +113,9 @@ def test_a_named_score_can_decide(logs, tmp_path):
     assert p.table["correct"].to_pylist() == [False, True, False, True]
     assert p.provenance.metric == "short"
     assert "short" not in p.score_names
+    results[0]["namedScores"] = {"tone": 0.5}  # Only some tests have an assertion of that name.
+    table = read_predictions(_write(logs, tmp_path, results), metric="short").table
+    assert table["correct"].to_pylist() == [None, True, False, True]
     with pytest.raises(InputError, match=r"result 1, 'namedScores': 'tone' is a number \(0.5\), not true or"):
         read_predictions(path, metric="tone")
     with pytest.raises(InputError, match=r"has no named score 'shor'. Did you mean 'short'"):

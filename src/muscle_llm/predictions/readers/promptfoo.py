@@ -3,14 +3,19 @@
 One result per test and column, a column being a provider with a prompt. A file with several columns needs a
 choice: ``--select`` with the provider, the prompt's label or the column's number.
 
-``success`` (all assertions hold) decides ``correct``, unless ``--metric`` names a named score. A result whose
-``failureReason`` is 2 is an error, not a wrong answer. With ``repeat`` set, results of the same variables and
-assertions are repeats of one instance, which is named by the number of its first test.
+``success`` (all assertions hold) decides ``correct``, unless ``--metric`` names a named score; of a test
+without assertions nothing is known, although promptfoo passes it. A result whose ``failureReason`` is 2 is an
+error, not a wrong answer. With ``repeat`` set, results of the same variables and assertions are repeats of one
+instance, which is named by the number of its first test; ``--repeat`` leaves no trace in the file but that
+every test is there the same number of times.
+
+Its CSV and YAML are recognised, to say what to write instead.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from muscle_llm.errors import InputError, clip, did_you_mean
@@ -31,12 +36,28 @@ _VERSION = 3
 
 
 def _detect(source: Source) -> bool:
+    if _other_output(source):
+        return True
     keys = first_keys(source)
     return {"evalId", "results"} <= keys or {"promptIdx", "testIdx", "success"} <= keys
 
 
+def _other_output(source: Source) -> str | None:
+    """Return which of promptfoo's outputs that leave out too much this is, if any."""
+    first = source.head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].strip()
+    if first.startswith(b"evalId:"):
+        return "YAML"
+    return "CSV" if first.endswith(b",Status,Score,Named Scores,Grader Reason,Comment") else None
+
+
 def _load(source: Source) -> tuple[list[Fields], Fields]:
     """Return the results and the rest of the document (empty for JSON lines)."""
+    other = _other_output(source)
+    if other:
+        raise InputError(
+            f"{source.label}: is promptfoo's {other}, which is not read; write JSON with "
+            "'promptfoo eval -o results.json', or afterwards with 'promptfoo export eval ID -o results.json'."
+        )
     if "evalId" not in first_keys(source):
         numbers: list[int] = []
         rows = [Fields(row, f"{source.label}, line {numbers[-1]}") for row in json_lines(source, numbers)]
@@ -110,9 +131,14 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
     columns = _columns(results, source.label)
     column = _column(columns, options.select, source.label)
     results = [r for r in results if r.whole("promptIdx") == column]
+    scores = dict.fromkeys(n for r in results for n in r.inner("namedScores").raw)
+    if options.metric is not None and options.metric not in scores:
+        raise InputError(
+            f"{source.label}: has no named score {options.metric!r}. {did_you_mean(options.metric, scores)}"
+        )
     rows = [_row(r, options.metric) for r in results]
     _number_repeats(rows, results, document)
-    if all(r.scores.get("score") == (None if r.correct is None else float(r.correct)) for r in rows):
+    if all(r.correct is None or r.scores.get("score") == float(r.correct) for r in rows):
         for row in rows:  # The score says no more than right or wrong.
             row.scores.pop("score", None)
     if options.metric is not None:
@@ -168,9 +194,8 @@ def _error(result: Fields, response: Fields) -> str | None:
 
 def _correct(result: Fields, named: Fields, metric: str | None) -> bool | None:
     if metric is None:
-        return result.flag("success")
-    if metric not in named.raw:
-        raise InputError(f"{result.place}: has no named score {metric!r}. {did_you_mean(metric, named.raw)}")
+        ungraded = result.inner("gradingResult").raw.get("reason") == "No assertions"
+        return None if ungraded else result.flag("success")
     return named.flag(metric)
 
 
@@ -186,6 +211,29 @@ def _references(case: Fields) -> list[str | None] | None:
 
 def _number_repeats(rows: list[Row], results: list[Fields], document: Fields) -> None:
     """Where the evaluation repeated its tests, give repeats of one test one id and count them."""
+    keys = [_test_key(r) for r in results]
+    times = set(Counter(keys).values())
+    alike = len(times) == 1 and times != {1}  # Every test as often as every other.
+    if not alike and not _asked_for_repeats(results, document):
+        return
+    first: dict[str, tuple[str | None, int]] = {}
+    for row, _, key in sorted(
+        zip(rows, results, keys, strict=True), key=lambda item: item[1].whole("testIdx") or 0
+    ):
+        name, count = first.get(key, (row.id, 0))
+        row.id, row.repeat = name, count
+        first[key] = (name, count + 1)
+
+
+def _test_key(result: Fields) -> str:
+    case = result.inner("testCase").raw
+    return json.dumps(
+        [result.raw.get("vars"), *(case.get(n) for n in ("description", "assert", "metadata"))],
+        sort_keys=True,
+    )
+
+
+def _asked_for_repeats(results: list[Fields], document: Fields) -> bool:
     config = document.inner("config")
     asked = [
         config.inner("evaluateOptions").raw.get("repeat"),
@@ -193,18 +241,7 @@ def _number_repeats(rows: list[Row], results: list[Fields], document: Fields) ->
         document.inner("runtimeOptions").raw.get("repeat"),
         *(r.inner("testCase").inner("options").raw.get("repeat") for r in results),
     ]
-    if not any(isinstance(n, int | float) and n > 1 for n in asked):
-        return
-    first: dict[str, tuple[str | None, int]] = {}
-    for row, result in sorted(
-        zip(rows, results, strict=True), key=lambda pair: pair[1].whole("testIdx") or 0
-    ):
-        case = result.inner("testCase")
-        same = [result.raw.get("vars"), case.raw.get("description"), case.raw.get("assert")]
-        key = json.dumps(same, sort_keys=True)
-        name, count = first.get(key, (row.id, 0))
-        row.id, row.repeat = name, count
-        first[key] = (name, count + 1)
+    return any(isinstance(n, int | float) and n > 1 for n in asked)
 
 
 def _choices(source: Source) -> dict[str, list[str]]:
