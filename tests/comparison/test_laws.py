@@ -164,8 +164,8 @@ def test_the_sentence_has_no_figure_that_is_not_there():
     other = [{**row, "correct": row["id"] > 1} for row in one]
     result = compare(one, other)
     assert result.sentence == (
-        "From old to new, 2 of 5 instances that were right become wrong (40.0 %, no interval) and 0 that "
-        "were wrong become right; accuracy goes from 100.0 % to 60.0 % (-40.0 points)."
+        "From old to new, 2 of 5 instances turn from right to wrong (40.0 %, no interval) and 0 from wrong "
+        "to right; accuracy goes from 100.0 % to 60.0 % (-40.0 points)."
     )
     assert any("one cluster" in w for w in result.warnings)
     reason = result.metrics["detectable_difference"].reason

@@ -14,7 +14,6 @@ from muscle_llm.metrics.clusters import (
     difference_estimate,
     rate_estimate,
     smooth_estimate,
-    worse_p,
 )
 from muscle_llm.metrics.flips import flip_metrics, joint_counts
 from muscle_llm.metrics.repeats import (
@@ -154,7 +153,6 @@ def test_one_cluster_has_no_interval_and_no_instances_no_figure():
     assert e.value == 0.5
     assert np.isnan(e.low)
     assert rate_estimate(np.zeros(0)).reason == "no instances"
-    assert worse_p(np.array([-1.0])) == 1.0
 
 
 def test_the_noise_floor_is_unbiased():

@@ -55,9 +55,8 @@ def summarise(document: Mapping[str, Any], scored: Mapping[str, int]) -> str:
         )
     else:
         text = (
-            f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances that were "
-            f"right become wrong ({percent(nfr.value)}, {spread}) and {counts['positive_flips']} that were "
-            "wrong become right"
+            f"From {old} to {new}, {counts['negative_flips']} of {counts['n']} instances turn from right to "
+            f"wrong ({percent(nfr.value)}, {spread}) and {counts['positive_flips']} from wrong to right"
         )
     change = between(difference, points, ", ")
     text += (

@@ -77,8 +77,11 @@ def cell_values(cells: Floats, metric: str) -> Floats:
 
 
 def _share(cells: Floats, chosen: tuple[int, ...]) -> Floats:
+    counts = np.zeros((8, 2))
+    counts[list(chosen), 0] = counts[:, 1] = 1
+    hits, pairs = (cells @ counts).T
     with np.errstate(invalid="ignore"):
-        return cells[:, list(chosen)].sum(1) / cells.sum(1)
+        return hits / pairs
 
 
 def averaged_flip_metrics(
