@@ -3,7 +3,6 @@
 One result per test and column, a column being a provider with a prompt. A file with several columns needs a
 choice: ``--select`` with the provider, the prompt's label or the column's number.
 
-
 ``success`` (all assertions hold) decides ``correct``, unless ``--metric`` names a named score; of a test
 without assertions nothing is known, although promptfoo passes it. A result whose ``failureReason`` is 2 is an
 error, not a wrong answer. With ``repeat`` set, results of the same variables and assertions are repeats of
