@@ -72,6 +72,14 @@ def test_bars_of_the_distribution_filter_to_their_counts(open_page, page_file):
         if data["counts"][at]:
             opened.page.locator(".distribution svg rect").nth(at).click(position={"x": 2, "y": 1})
             assert opened.shown() == data["counts"][at]
+    falls = sum(data["counts"][:20])
+    for label, shown in (
+        (f"{falls} fall", falls),
+        (f"{data['unchanged']} unchanged", data["unchanged"]),
+        (f"{sum(data['counts'][20:])} rise", sum(data["counts"][20:])),
+    ):
+        opened.page.click(f".legend button:text-is('{label}')")
+        assert opened.shown() == shown
 
 
 def test_quadrant_slice_instance_difference_link_gives_the_same_view(open_page, page_file, comparison):
@@ -269,6 +277,17 @@ def test_words_searched_for_are_marked_in_the_instance(open_page, page_file):
     assert not opened.page.evaluate("CSS.highlights.has('found')")
 
 
+def test_code_is_shown_in_letters_of_one_width(open_page, write_pair):
+    code = "def f(x):\n    if x:\n        return 1\n    return 0\n"
+    rows = {"id": ["a", "b"], "output": [code, "Plain\n\n    words."], "correct": [True, True]}
+    opened = open_page(write_pair(rows, rows))
+    for family in (True, False):
+        opened.page.keyboard.press("n")
+        opened.page.wait_for_selector(f"#detail .place:text-matches('^{1 if family else 2} of ')")
+        shown = opened.page.locator("#detail .panel .model-text").first
+        assert ("mono" in shown.evaluate("e => getComputedStyle(e).fontFamily")) is family
+
+
 def test_choices_tell_who_took_which(open_page, write_pair):
     choices = [["red", "green", "blue"], ["1", "2", "3"]]
     old = {"id": ["a", "b"], "choices": choices, "references": [["B"], ["2"]], "answer": ["B", "2"]}
@@ -342,6 +361,14 @@ def test_repeats_stand_as_a_strip(open_page, make_comparison, tmp_path):
     opened.page.keyboard.press("n")
     opened.page.wait_for_selector(".strip")
     assert opened.page.locator(".strip").first.locator(".square").count() == 4
+    # Each bar is as long as its share of all answers.
+    bars = opened.page.eval_on_selector_all(
+        ".quadrants .cell",
+        "all => all.map(e => [e.querySelector('.share').innerText, "
+        "[...e.querySelectorAll('.fill')].reduce((sum, f) => sum + parseFloat(f.style.width), 0)])",
+    )
+    for share, width in bars:
+        assert abs(float(share.rstrip("%")) - width) < 0.1
     opened.page.locator(".strip").first.locator(".square").nth(2).click()
     opened.page.wait_for_url(re.compile(r"row=q-\d+%232"))
 

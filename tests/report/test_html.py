@@ -50,6 +50,12 @@ def test_page_is_one_file_without_any_address(comparison):
     assert not re.search(r"<[^>]+\son[a-z]+=", page.split("<script")[0])
 
 
+def test_no_name_hides_or_reorders_text(make_comparison):
+    page = render_html(make_comparison(new_name="new\u202egnp.exe\x1b[31m", task="a\u2066b"))
+    assert "new\\u202egnp.exe\\x1b[31m" in page
+    assert not {"\u202e", "\u2066", "\x1b"} & set(page)
+
+
 def scored_only(shift: float):
     from muscle_llm.comparison import compare
     from muscle_llm.predictions.schema import Predictions

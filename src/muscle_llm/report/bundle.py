@@ -10,6 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jinja2
+from markupsafe import Markup
+
+from muscle_llm.text import printable
+
 __all__ = [
     "LIBRARIES",
     "SCRIPTS",
@@ -19,6 +24,7 @@ __all__ = [
     "packed_text",
     "script",
     "style",
+    "template",
 ]
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -60,6 +66,25 @@ def script() -> str:
 def style() -> str:
     """Return the page's one style sheet."""
     return "\n".join(_read("css", name) for name in STYLES)
+
+
+def template(name: str) -> jinja2.Template:
+    """Return a template in which every text is escaped, and no character steers or hides others."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
+
+
+def _shown(value: Any) -> Any:
+    return (
+        printable(value, newlines=True) if isinstance(value, str) and not isinstance(value, Markup) else value
+    )
 
 
 def _read(*parts: str) -> str:

@@ -57,6 +57,8 @@ def _flip_parts(document: Mapping[str, Any], nfr: float) -> Iterable[str]:
 
 def _accuracy_part(change: Mapping[str, Any]) -> str:
     """The change of accuracy; whether it may be none at all is said where it has an interval."""
+    if not change["value"]:
+        return "accuracy stays the same"
     text = f"{figure(change['value'], 'points', digits=1)} points"
     low, high = change.get("low"), change.get("high")
     if low is not None and high is not None and low <= 0 <= high:

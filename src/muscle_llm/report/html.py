@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-import jinja2
 
 from muscle_llm import __version__
 from muscle_llm.comparison import Comparison
 from muscle_llm.files import atomic_path
 from muscle_llm.metrics.causes import CAUSES
-from muscle_llm.report.bundle import content_security_policy, embedded_json, packed_text, script, style
+from muscle_llm.report.bundle import (
+    content_security_policy,
+    embedded_json,
+    packed_text,
+    script,
+    style,
+    template,
+)
 from muscle_llm.report.definitions import TERMS
 from muscle_llm.report.instances import (
     INLINE_BYTES,
@@ -75,7 +79,7 @@ def _render(
         "causes": CAUSES,
         "served": served,
     }
-    return _template().render(
+    return template("page.html.j2").render(
         **page_context(document),
         policy=content_security_policy((code,), (looks,), connect="'self'" if served else ""),
         code=code,
@@ -104,14 +108,3 @@ def write_html(
     text = render_html(comparison, verdict=verdict, inline_bytes=inline_bytes)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")

@@ -172,9 +172,8 @@ def _key_figures(document: Mapping[str, Any], digits: int) -> Iterable[KeyFigure
     excess = document.get("excess_nfr")
     if excess and is_number(excess.get("value")):
         unit = term("excess_nfr").unit
-        yield KeyFigure(
-            term("excess_nfr"), _cell(excess, unit, digits, "excess_nfr"), "points of NFR", "loss"
-        )
+        tone = "loss" if (excess.get("low") or 0) > 0 else ""
+        yield KeyFigure(term("excess_nfr"), _cell(excess, unit, digits, "excess_nfr"), "points of NFR", tone)
     if not is_number(old):
         yield from _score_keys(document, digits)
 

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from muscle_llm import __version__
 from muscle_llm.files import atomic_write_text
-from muscle_llm.report.bundle import content_security_policy
+from muscle_llm.report.bundle import content_security_policy, template
 from muscle_llm.report.remedies import remedy_cells, remedy_headings, remedy_rows, what_it_is
 
 if TYPE_CHECKING:
@@ -47,11 +45,6 @@ def render_index(
         >>> "<b>" in page, "&lt;b&gt;" in page
         (False, True)
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     css = _HERE / "assets" / "css"
     looks = "\n".join((css / name).read_text(encoding="utf-8") for name in ("base.css", "index.css"))
     tasks = [
@@ -70,7 +63,7 @@ def render_index(
         for name, document in documents.items()
     ]
     levels = {round(100 * d.get("confidence", 0.95)) for d in documents.values()}
-    return environment.get_template("index.html.j2").render(
+    return template("index.html.j2").render(
         title=title,
         policy=content_security_policy((), (looks,)),
         looks=looks,

@@ -87,7 +87,8 @@ class Detail {
       const against = isBase ? (version === "new" ? whole("old") : whole("new")) : baseText;
       return this.panel(row, version, texts, whole(version), against, isBase ? "del" : "ins");
     });
-    return h("div", { class: "answers" }, this.baseChoice(reference), h("div", { class: "panels" }, panels));
+    const code = versions.some((version) => looksLikeCode(whole(version)));
+    return h("div", { class: code ? "answers code" : "answers" }, this.baseChoice(reference), h("div", { class: "panels" }, panels));
   }
 
   baseChoice(reference) {
@@ -149,6 +150,10 @@ class Detail {
     return h("div", { class: "repeats" }, h("h4", {}, `${rows.length} repeats`), versions.map(strip));
   }
 }
+
+// Whether a text needs letters of one width: a fence, or several indented lines.
+const looksLikeCode = (text) =>
+  text !== null && (/^\s*```/m.test(text) || (text.match(/^(?: {4}|\t)\s*\S/gm) ?? []).length > 2);
 
 const idRows = new Map();
 function sameId(index, row) {

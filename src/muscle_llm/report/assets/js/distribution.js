@@ -1,5 +1,8 @@
 // How a score changed: one bar per interval of D, what fell left of zero and what rose right of it.
 
+const LEAST = 1e-12; // the least that is a change
+const beyond = (edges) => edges.at(-1) + 1e-6; // the last interval holds its upper edge too
+
 class Distribution {
   constructor(place, score, data) {
     this.place = place;
@@ -7,11 +10,15 @@ class Distribution {
     this.data = data; // {edges, counts, unchanged}, over all instances
     this.picture = h("div", { class: "picture" });
     const { falls, rises } = this.sums();
+    const { edges } = data;
+    const legend = (kind, text, low, high) =>
+      h("button", { type: "button", class: kind, onclick: () => this.pick(low, high) }, text);
     place.append(
       h("div", { class: "plot-head" }, h("h3", {}, `Change of ${visible(score)}`),
         h("p", { class: "legend" },
-          h("span", { class: "loss" }, `${countText(falls)} fall`), h("span", {}, `${countText(data.unchanged)} unchanged`),
-          h("span", { class: "gain" }, `${countText(rises)} rise`))),
+          legend("loss", `${countText(falls)} fall`, edges[0], 0),
+          legend("", `${countText(data.unchanged)} unchanged`, 0, LEAST),
+          legend("gain", `${countText(rises)} rise`, LEAST, beyond(edges)))),
       this.picture,
       h("p", { class: "plot-note" }, "Click a bar, or drag over several, to see their instances."));
     onWidth(this.picture, () => this.draw());
@@ -58,11 +65,14 @@ class Distribution {
       if (start === null) return;
       const [a, b] = [start, bin(event)].sort((p, q) => p - q);
       start = null;
-      // The last interval holds its upper edge too; the first that rises does not hold what is unchanged.
-      const high = b === edges.length - 2 ? edges.at(-1) + 1e-6 : edges[b + 1];
-      const range = `${this.score}:${edges[a] === 0 ? 1e-12 : edges[a]}:${high}`;
-      state.set({ range: state.value.range === range ? "" : range, row: "" });
+      // The first interval that rises does not hold what is unchanged.
+      this.pick(edges[a] === 0 ? LEAST : edges[a], b === edges.length - 2 ? beyond(edges) : edges[b + 1]);
     });
+  }
+
+  pick(low, high) {
+    const range = `${this.score}:${low}:${high}`;
+    state.set({ range: state.value.range === range ? "" : range, row: "" });
   }
 }
 

@@ -4,7 +4,7 @@ function setUpQuadrants() {
   const buttons = $$("[data-kinds]");
   for (const button of buttons)
     button.addEventListener("click", () => state.toggleKind(button.dataset.kinds.split(" ")));
-  const n = comparison.counts.n;
+  const n = comparison.counts.rows ?? comparison.counts.n; // of repeated answers each row counts
   for (const bar of $$(".quadrants [data-count]")) bar.style.width = `${(100 * Number(bar.dataset.count)) / n}%`;
   state.listen(({ kinds }) => {
     for (const button of buttons) {
