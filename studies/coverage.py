@@ -4,7 +4,8 @@
     python studies/coverage.py --write    also keeps them in studies/coverage.md
 
 Data are simulated with a known truth, thousands of times a cell; the package's own functions give the
-intervals. Everything is seeded: the same numbers come out every time.
+intervals. Everything is seeded: the same numbers come out every time. `studies/interval_choice.py` computes
+without random numbers what any interval can reach, and what others than these do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +30,15 @@ Bounds = tuple[Floats, Floats]
 
 SIZES = (100, 1000, 10_000)
 RATES = (0.005, 0.05, 0.3)
-MANY, SOME = 50_000, 5000  # simulations of counts, and of instances
+MANY = 50_000  # simulations of counts; of instances: SOME, by N
+SOME = {100: 20_000, 1000: 10_000, 10_000: 5000}
+CHURN = 0.1  # instances that flip each way without any difference
 REPEATS = 5
 CLUSTER = 5  # questions on one passage
 SHARED = 0.2  # correlation of two questions on one passage
 EXPERIMENTS, SLICES = 2000, 100
-SPREAD = 1.5  # rates drawn around the nominal one, from rate / SPREAD to rate * SPREAD
+SPREAD = 2.0  # rates drawn around the nominal one, from rate / SPREAD to rate * SPREAD
+HIGHEST = 0.5
 
 
 def held(bounds: Bounds, truth: Floats | float) -> float:
@@ -41,55 +47,61 @@ def held(bounds: Bounds, truth: Floats | float) -> float:
 
 
 def negative_flips(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """NFR of independent instances: Wilson."""
+    """`rate` of the instances are lost."""
     return held(wilson(rng.binomial(n, rate), n), rate)
 
 
 def accuracy_difference(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """New minus old where ``rate`` of the instances are lost and half as many again are gained: Tango."""
-    up, down = _two(rng, n, 1.5 * rate, rate)
-    return held(paired_difference(up, down, n), 0.5 * rate)
+    """New minus old: a tenth of the instances is lost, a tenth and `rate` gained."""
+    return _paired(rng, n, CHURN + rate, np.full_like(rate, CHURN))
 
 
 def nfr_difference(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """A remedy's NFR minus the update's: it recovers 60 % of the flips and breaks a sixth as many: Tango."""
-    up, down = _two(rng, n, 0.1 * rate, 0.6 * rate)
-    return held(paired_difference(up, down, n), -0.5 * rate)
+    """A remedy's NFR minus the update's: a twentieth and `rate` recovered, a twentieth newly broken."""
+    return _paired(rng, n, np.full_like(rate, CHURN / 2), CHURN / 2 + rate)
 
 
 def excess_rerun(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """NFR minus that of an old re-run, whose flips are half as many, a half of them shared: Tango."""
-    up, down = _two(rng, n, 0.75 * rate, 0.25 * rate)
-    return held(paired_difference(up, down, n), 0.5 * rate)
+    """NFR minus that of an old re-run: a tenth each, a half of it the same instances, and `rate` more."""
+    return _paired(rng, n, CHURN / 2 + rate, np.full_like(rate, CHURN / 2))
 
 
-def _two(rng: np.random.Generator, n: int, up: Floats, down: Floats) -> tuple[Floats, Floats]:
+def sparse_difference(rng: np.random.Generator, n: int, rate: Floats) -> float:
+    """New minus old: `rate` lost, half as many again gained, and nothing else flips."""
+    return _paired(rng, n, 1.5 * rate, rate)
+
+
+def sparse_nfr_difference(rng: np.random.Generator, n: int, rate: Floats) -> float:
+    """A remedy of an update with this NFR: 60 % of the flips recovered, a sixth as many newly broken."""
+    return _paired(rng, n, 0.1 * rate, 0.6 * rate)
+
+
+def sparse_excess(rng: np.random.Generator, n: int, rate: Floats) -> float:
+    """An update with this NFR, an old re-run with half as many flips, a half of them shared."""
+    return _paired(rng, n, 0.75 * rate, 0.25 * rate)
+
+
+def _paired(rng: np.random.Generator, n: int, up: Floats, down: Floats) -> float:
     first = rng.binomial(n, up)
-    return first.astype(float), rng.binomial(n - first, down / (1 - up)).astype(float)
+    second = rng.binomial(n - first, down / (1 - up))
+    return held(paired_difference(first, second, n), up - down)
 
 
 def excess_repeats(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """Five answers each: a fifth of the instances wavers; at ``rate`` of the others the share right falls."""
+    """Five answers each: a fifth of the instances wavers; of the others so many fall from
+    0.9 right to 0.1 that the excess is `rate`."""
     waver = rng.random((rate.size, n)) < 0.2
     p = np.full(waver.shape, 0.9)
     p[waver] = rng.beta(2, 2, int(waver.sum()))
-    falls = rng.random(waver.shape) < rate[:, None]
+    # Where they fall, p(1-q) - p(1-p) is 0.9 times 0.8.
+    falls = rng.random(waver.shape) < (rate / (0.8 * 0.9 * 0.8))[:, None]
     q = np.where(falls & ~waver, 0.1, p)
-    # Four fifths do not waver; where they fall, from 0.9 to 0.1, p(1-q) - p(1-p) is 0.9 times 0.8.
-    truth = 0.8 * rate * 0.9 * 0.8
     tries = np.full(p.shape, float(REPEATS))
     hits = [rng.binomial(REPEATS, share).astype(float) for share in (p, q)]
     values = excess_per_instance((hits[0], tries), (hits[1], tries))
     mean, square = values.mean(1), (values**2).mean(1)
     error = values.std(1, ddof=1) / np.sqrt(n)
-    return held(difference_bounds(mean, square, error, np.full(rate.size, n)), truth)
-
-
-def _grouped(rng: np.random.Generator, n: int, mean: Floats) -> NDArray[np.int64]:
-    """Return, per simulation and passage, how many of its five questions count: beta-binomial."""
-    scale = (1 - SHARED) / SHARED
-    shares = rng.beta(mean[:, None] * scale, (1 - mean[:, None]) * scale, (mean.size, n // CLUSTER))
-    return rng.binomial(CLUSTER, shares)
+    return held(difference_bounds(mean, square, error, np.full(rate.size, n)), rate)
 
 
 def _cluster_error(sums: Floats, n: int) -> Floats:
@@ -98,48 +110,80 @@ def _cluster_error(sums: Floats, n: int) -> Floats:
     return np.sqrt(count / (count - 1) * (deviations**2).sum(1)) / n
 
 
-def clustered_rate(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """NFR where five questions share a passage: Wilson on the effective number of instances."""
-    lost = _grouped(rng, n, rate).astype(float)
-    bounds = rate_bounds(lost.sum(1) / n, _cluster_error(lost, n), np.full(rate.size, n // CLUSTER))
+def _passages(
+    rng: np.random.Generator, n: int, up: Floats, down: Floats, size: int = CLUSTER, shared: float = SHARED
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return, per simulation and passage, how many of its ``size`` questions go up, and down: the passages'
+    own shares vary by Dirichlet's distribution."""
+    scale = (1 - shared) / shared
+    shares = np.stack([up, down, 1 - up - down], axis=-1)[:, None, :] * scale
+    weights = rng.standard_gamma(np.broadcast_to(shares, (up.size, n // size, 3)))
+    weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-300)
+    first = rng.binomial(size, weights[..., 0])
+    rest = np.maximum(1 - weights[..., 0], 1e-300)
+    return first, rng.binomial(size - first, np.clip(weights[..., 1] / rest, 0, 1))
+
+
+def clustered_rate(
+    rng: np.random.Generator, n: int, rate: Floats, size: int = CLUSTER, shared: float = SHARED
+) -> float:
+    """`rate` of the instances are lost; five questions share a passage."""
+    lost = _passages(rng, n, rate, np.zeros_like(rate), size, shared)[0].astype(float)
+    bounds = rate_bounds(lost.sum(1) / n, _cluster_error(lost, n), np.full(rate.size, n // size))
     return held(bounds, rate)
 
 
 def clustered_difference(rng: np.random.Generator, n: int, rate: Floats) -> float:
-    """Accuracy difference where passages as a whole get better or worse: Tango on the effective number."""
-    flips = _grouped(rng, n, 2.5 * rate)
-    gains = rng.random((rate.size, n // CLUSTER)) < 0.6
-    sums = np.where(gains, flips, -flips).astype(float)
-    mean, square = sums.sum(1) / n, flips.sum(1) / n
+    """A tenth is lost, a tenth and `rate` gained; five questions share a passage."""
+    up, down = _passages(rng, n, CHURN + rate, np.full_like(rate, CHURN))
+    sums = (up - down).astype(float)
+    mean, square = sums.sum(1) / n, (up + down).sum(1) / n
     bounds = difference_bounds(mean, square, _cluster_error(sums, n), np.full(rate.size, n // CLUSTER))
-    return held(bounds, 0.5 * rate)
+    return held(bounds, rate)
 
 
 TEXT = """# Coverage of the intervals
 
 `python studies/coverage.py --write`
 
-How often a 95 % interval holds the truth, in per cent: at the rate itself and, in brackets, averaged
-over rates from rate / {spread} to rate x {spread}. {many} simulations a cell for the first four figures,
-{some} for the others (standard error 0.1 and 0.3 points). The rate is the share of instances that flip
-from right to wrong; the docstrings of `studies/coverage.py` say what else moves.
+How often a 95 % interval holds the truth, in per cent: averaged over rates from half the rate to twice the
+rate and, in brackets, at the rate itself. The rate is the true value of the figure. Where it is a difference,
+about a tenth of the instances flips each way besides, as between two versions of Mistral-7B on MMLU-Pro.
+{many} simulations a cell for figures that are counts; for the others {some} (standard error
+0.1 to 0.3 points).
 
 {coverage}
 
-Of {cells} cells {within} lie between 94 and 96 %, and of the averages over nearby rates {near}; of the
-{most} cells in which at least 50 flips are expected, {most_within}. The lowest average is {lowest:.1f}
-%.
+{verdict}
 
-The cells outside:
-
+Counts are whole numbers, so the coverage jumps as the rate moves past the bound of an interval: with half a
+flip expected there are 0, 1 or 2, and no interval without random numbers lies between 94 and 96 % at every
+rate ([interval_choice.md](interval_choice.md)). The average over nearby rates is what an interval can keep.
 {outside}
 
-All of them expect fewer than 50 flips. Counts are whole numbers: where half a flip is expected, there
-are 0, 1 or 2, and so only three intervals, and the coverage jumps as the rate moves past one of their
-bounds. No interval without random numbers can hold its level at every rate then. Wilson's is below it at
-some rates, above it at others, and right on the average (the brackets). The score interval of a
-difference errs to the safe side: with nothing flipped it still allows for about 4 flips, so that with
-0.5 expected it always holds the truth. The same goes for the 20 passages that 100 questions make.
+What is simulated, beside the rate:
+
+{legend}
+
+# Where next to nothing flips
+
+The same, where the rate is the NFR and nothing else flips: with fewer than five flips expected, the interval
+of a difference errs to the safe side. With nothing flipped of 100 it still allows for a difference of 3.7
+points, as it should: at half a flip expected it holds the truth whatever comes out.
+
+{sparse}
+
+{sparse_legend}
+
+# Few passages
+
+NFR at 5 %, averaged over rates around it, with ten questions to a passage. Where the flips come bunched in
+a few of few passages, the clustered interval is too narrow, as clustered standard errors are: count the
+passages that have a flip before you trust it.
+
+| passages | correlation 0.2 | correlation 0.5 |
+|---|---|---|
+{few}
 
 # Slices called worse
 
@@ -151,6 +195,18 @@ most {level:g} % are expected to be false.
 """
 
 Simulation = Callable[[np.random.Generator, int, Floats], float]
+
+
+class Cell(NamedTuple):
+    """One simulated setting: its coverage at the rate, and averaged over rates around it."""
+
+    name: str
+    n: int
+    rate: float
+    at: float
+    near: float
+
+
 COUNTED: tuple[tuple[str, Simulation], ...] = (
     ("NFR", negative_flips),
     ("accuracy difference", accuracy_difference),
@@ -162,35 +218,90 @@ DRAWN: tuple[tuple[str, Simulation], ...] = (
     ("NFR, clusters of five", clustered_rate),
     ("accuracy difference, clusters of five", clustered_difference),
 )
+SPARSE: tuple[tuple[str, Simulation], ...] = (
+    ("accuracy difference", sparse_difference),
+    ("NFR difference of a remedy", sparse_nfr_difference),
+    ("excess NFR over an old re-run", sparse_excess),
+)
 
 
 def cover(simulate: Simulation, seed: list[int], n: int, rate: float, times: int) -> tuple[float, float]:
-    """Return the coverage at the rate itself, and averaged over rates around it."""
+    """Return the coverage at the rate itself, and averaged over rates around it (logarithms even)."""
     rng = np.random.default_rng(seed)
-    block = max(1, min(times, 4_000_000 // n)) if times == SOME else times
+    block = max(1, 4_000_000 // n)
+    ends = np.log(rate / SPREAD), np.log(min(rate * SPREAD, HIGHEST))
     results: tuple[list[float], list[float]] = [], []
     for start in range(0, times, block):
         size = min(block, times - start)
-        around = rate * np.exp(rng.uniform(-np.log(SPREAD), np.log(SPREAD), size))
-        for kind, rates in enumerate((np.full(size, rate), np.minimum(around, 0.399))):
+        for kind, rates in enumerate((np.full(size, rate), np.exp(rng.uniform(*ends, size)))):
             results[kind].append(simulate(rng, n, rates) * size)
     return sum(results[0]) / times, sum(results[1]) / times
 
 
-def coverage_table() -> tuple[list[str], list[tuple[str, int, float, float, float]]]:
-    """Return the table's lines, and every cell: interval, N, rate, coverage, average coverage."""
-    cells = []
-    lines = ["| interval | rate | " + " | ".join(f"N = {n}" for n in SIZES) + " |", "|---|---|---|---|---|"]
-    for number, (name, simulate) in enumerate((*COUNTED, *DRAWN)):
-        times = MANY if number < len(COUNTED) else SOME
-        for rate in RATES:
-            shown = []
+def coverage_table(
+    simulations: tuple[tuple[str, Simulation], ...],
+    rates: tuple[float, ...],
+    times: dict[int, int],
+    series: int,
+) -> tuple[list[str], list[Cell]]:
+    """Return a table's lines without its head, and its cells."""
+    lines, cells = [], []
+    for number, (name, simulate) in enumerate(simulations):
+        for rate in rates:
+            row = []
             for n in SIZES:
-                at, near = cover(simulate, [number, n, round(rate * 1000)], n, rate, times)
-                cells.append((name, n, rate, at, near))
-                shown.append(f"{100 * at:.1f} ({100 * near:.1f})")
+                at, near = cover(simulate, [series, number, n, round(rate * 1000)], n, rate, times[n])
+                row.append(Cell(name, n, rate, at, near))
+            shown = [f"{100 * c.near:.1f} ({100 * c.at:.1f})" for c in row]
             lines.append(f"| {name} | {100 * rate:g} % | {' | '.join(shown)} |")
+            cells += row
     return lines, cells
+
+
+HEAD = ["| interval | rate | " + " | ".join(f"N = {n}" for n in SIZES) + " |", "|---|---|---|---|---|"]
+
+
+def legend(simulations: tuple[tuple[str, Simulation], ...]) -> str:
+    """Return what each simulation does, from its docstring."""
+    return "\n".join(f"- {name}: {' '.join((s.__doc__ or '').split())}" for name, s in simulations)
+
+
+def within(coverage: float) -> bool:
+    """Return whether a coverage lies between 94 and 96 %."""
+    return 0.94 <= coverage <= 0.96
+
+
+def verdict(cells: list[Cell]) -> str:
+    """Return how many cells lie between 94 and 96 %."""
+    near, at = (sum(map(within, values)) for values in ([c.near for c in cells], [c.at for c in cells]))
+    low, high = min(c.near for c in cells), max(c.near for c in cells)
+    return (
+        f"Of {len(cells)} averages {near} lie between 94 and 96 % (lowest {100 * low:.1f}, highest "
+        f"{100 * high:.1f}); at the rate itself {at} of {len(cells)} do."
+    )
+
+
+def outside(cells: list[Cell]) -> str:
+    """Return the cells outside 94 to 96 % at the rate itself, a line each."""
+    named = [
+        f"- {c.name}, N = {c.n}, {100 * c.rate:g} % ({c.n * c.rate:g} flips expected): {100 * c.at:.1f} %"
+        for c in cells
+        if not within(c.at)
+    ]
+    return "\n".join(["At the rate itself these lie outside:", "", *named]) if named else ""
+
+
+def few_passages() -> list[str]:
+    """Return the coverage of NFR at 5 % with ten questions to a passage, by number of passages."""
+    lines = []
+    for passages in (10, 30, 100, 300):
+        shown = []
+        for shared in (0.2, 0.5):
+            simulate = partial(clustered_rate, size=10, shared=shared)
+            seed = [3, passages, round(shared * 10)]
+            shown.append(f"{100 * cover(simulate, seed, 10 * passages, 0.05, 10_000)[1]:.1f}")
+        lines.append(f"| {passages} | {' | '.join(shown)} |")
+    return lines
 
 
 def slice_table() -> list[str]:
@@ -222,18 +333,6 @@ def slice_table() -> list[str]:
     return lines
 
 
-def outside(cells: list[tuple[str, int, float, float, float]]) -> list[str]:
-    """Return one line for every cell outside 94 to 96 %."""
-    lines = []
-    for name, n, rate, at, near in cells:
-        if not 0.94 <= at <= 0.96:
-            lines.append(
-                f"- {name}, N = {n}, rate {100 * rate:g} % ({n * rate:g} flips expected): {100 * at:.1f} %, "
-                f"{100 * near:.1f} % averaged over rates around it"
-            )
-    return lines
-
-
 def main() -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(
@@ -242,25 +341,23 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="keep the tables in studies/coverage.md")
     chosen = parser.parse_args()
     start = time.process_time()
-    table, cells = coverage_table()
-    slices = slice_table()
-    far = outside(cells)
-    most = [c for c in cells if c[1] * c[2] >= 50]
+    counted, cells = coverage_table(COUNTED, RATES, dict.fromkeys(SIZES, MANY), 0)
+    drawn, more = coverage_table(DRAWN, RATES, SOME, 1)
+    sparse, _ = coverage_table(SPARSE, RATES[:2], dict.fromkeys(SIZES, MANY), 2)
+    cells += more
     text = TEXT.format(
         many=MANY,
-        some=SOME,
-        spread=SPREAD,
-        level=100 * WORSE_LEVEL,
+        some=", ".join(f"{times} at N = {n}" for n, times in SOME.items()),
+        few="\n".join(few_passages()),
+        coverage="\n".join([*HEAD, *counted, *drawn]),
+        verdict=verdict(cells),
+        outside=outside(cells),
+        legend=legend((*COUNTED, *DRAWN)),
+        sparse="\n".join([*HEAD, *sparse]),
+        sparse_legend=legend(SPARSE),
         experiments=EXPERIMENTS,
-        coverage="\n".join(table),
-        within=len(cells) - len(far),
-        cells=len(cells),
-        near=sum(0.94 <= c[4] <= 0.96 for c in cells),
-        most=len(most),
-        most_within=sum(0.94 <= c[3] <= 0.96 for c in most),
-        lowest=100 * min(c[4] for c in cells),
-        outside="\n".join(far),
-        slices="\n".join(slices),
+        level=100 * WORSE_LEVEL,
+        slices="\n".join(slice_table()),
     )
     print(text)
     print(f"{time.process_time() - start:.0f} s of processor time")

@@ -25,7 +25,6 @@ __all__ = [
     "rate_bounds",
     "rate_estimate",
     "smooth_estimate",
-    "worse_p",
 ]
 
 Floats = NDArray[np.float64]
@@ -96,8 +95,8 @@ def mean_estimate(values: Floats, clusters: Codes | None = None, confidence: flo
 def rate_estimate(values: Floats, clusters: Codes | None = None, confidence: float = 0.95) -> Estimate:
     """Return the mean of values in [0, 1] with a Wilson interval on the effective number of instances.
 
-    The effective number n_e is the one that gives a plain rate the standard error found: m(1-m)/SE^2. Where
-    nothing varies it is the number of clusters.
+    The effective number n_e is the one that gives a plain rate the standard error found: m(1-m)/SE^2, times
+    C/(C-1), which SE^2 has too, so that it is N for independent indicators. Where nothing varies it is C.
 
     Args:
         values: shape (N,), in [0, 1]: shares of right answers, or indicators.
@@ -125,7 +124,8 @@ def rate_estimate(values: Floats, clusters: Codes | None = None, confidence: flo
 def rate_bounds(
     mean: ArrayLike, error: ArrayLike, clusters: ArrayLike, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """Return the bounds of `rate_estimate` from mean, standard error and number of clusters, elementwise.
+    """Return the bounds of `rate_estimate`, elementwise, from the mean, its standard error and the number of
+    clusters C, at least 2.
 
     Example:
         >>> low, high = rate_bounds(0.2, 0.04, 100)
@@ -133,14 +133,14 @@ def rate_bounds(
         (0.133, 0.29)
     """
     mean, error = np.asarray(mean, float), np.asarray(error, float)
-    n = _effective(mean * (1 - mean), error, clusters)
-    return wilson(mean * n, n, quantile=_quantile(confidence, clusters))
+    effective = _effective(mean * (1 - mean), error, clusters)
+    return wilson(mean * effective, effective, quantile=_quantile(confidence, clusters))
 
 
 def _effective(variance: Floats, error: Floats, clusters: ArrayLike) -> Floats:
     """Return how many independent instances of this variance have this standard error."""
-    varies = error > 0
-    return np.where(varies, variance / np.where(varies, error, 1.0) ** 2, np.asarray(clusters, float))
+    varies, count = error > 0, np.asarray(clusters, float)
+    return np.where(varies, variance * count / (count - 1) / np.where(varies, error, 1.0) ** 2, count)
 
 
 def difference_estimate(values: Floats, clusters: Codes | None = None, confidence: float = 0.95) -> Estimate:
@@ -172,7 +172,7 @@ def difference_bounds(
     mean: ArrayLike, square: ArrayLike, error: ArrayLike, clusters: ArrayLike, confidence: float = 0.95
 ) -> tuple[Floats, Floats]:
     """Return the bounds of `difference_estimate`, elementwise, from the mean, the mean square, the standard
-    error and the number of clusters.
+    error and the number of clusters C, at least 2.
 
     Example:
         >>> low, high = difference_bounds(0.1, 0.3, 0.05, 120)
@@ -183,9 +183,9 @@ def difference_bounds(
     # Differences between 0 and 1 (shares of repeats) can have a mean square below their mean; no mixture
     # of -1, 0 and 1 has that, and the nearest one has nothing on the other side.
     square = np.maximum(np.asarray(square, float), np.abs(mean))
-    n = _effective(square - mean**2, np.asarray(error, float), clusters)
-    up, down = (square + mean) / 2 * n, (square - mean) / 2 * n
-    return paired_difference(up, down, n, quantile=_quantile(confidence, clusters))
+    effective = _effective(square - mean**2, np.asarray(error, float), clusters)
+    up, down = (square + mean) / 2 * effective, (square - mean) / 2 * effective
+    return paired_difference(up, down, effective, quantile=_quantile(confidence, clusters))
 
 
 def smooth_estimate(
@@ -292,19 +292,3 @@ def cluster_bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def worse_p(values: Floats, clusters: Codes | None = None) -> float:
-    """Return the one-sided p-value of "the mean difference is below 0", by Student's t over the clusters.
-
-    Example:
-        >>> round(worse_p(np.array([-1.0, -1.0, 0.0, 0.0, -1.0])), 4)
-        0.0352
-    """
-    error, count = cluster_standard_error(values, clusters)
-    mean = float(values.mean()) if values.size else 0.0
-    if count < 2 or not error > 0:
-        return 1.0
-    from scipy.special import stdtr
-
-    return float(stdtr(count - 1, mean / error))
