@@ -93,6 +93,15 @@ def test_print_is_dark_on_light_whatever_the_theme(open_page, page_file):
     assert opened.page.evaluate(colours) == ["rgb(26, 26, 24)", "rgb(255, 255, 255)"]
 
 
+def test_the_skip_link_keeps_the_filters(open_page, page_file, comparison):
+    opened = open_page(page_file, "#kind=regression")
+    opened.page.keyboard.press("Tab")
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_function("document.activeElement.id === 'search'")
+    assert opened.shown() == comparison.counts["negative_flips"]
+    assert opened.page.url.endswith("#kind=regression")
+
+
 def test_theme_button_overrides_the_system(open_page, page_file):
     opened = open_page(page_file, color_scheme="light")
     colour = "getComputedStyle(document.body).backgroundColor"

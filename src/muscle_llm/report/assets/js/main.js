@@ -132,6 +132,11 @@ async function main() {
   element("clear").addEventListener("click", () => state.clear());
   setUpExport(index, texts, list.rows);
   addEventListener("hashchange", () => state.read());
+  $(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address holds the filters
+    element("instances").scrollIntoView();
+    element("search").focus({ preventScroll: true });
+  });
   for (const link of $$("a.to-row")) link.addEventListener("click", () => element("instances").scrollIntoView());
   state.read();
   if (state.value.row) element("instances").scrollIntoView();
