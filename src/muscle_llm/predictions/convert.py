@@ -28,6 +28,7 @@ Where = Callable[[int], str]
 
 _TRUE = ("true", "1", "1.0", "yes", "y", "t", "correct", "right", "pass", "passed", "c")
 _FALSE = ("false", "0", "0.0", "no", "n", "f", "incorrect", "wrong", "fail", "failed", "i")
+_MISSING = ("", "nan", "na", "n/a", "none", "null")
 _EXACT = 2.0**53
 
 
@@ -151,7 +152,8 @@ def _options(value: dict[str, Any] | None) -> list[str | None] | None:
 
 
 def to_float(array: pa.Array, what: str, where: Where) -> pa.Array:
-    """Return an array as float64: numbers, booleans (0 and 1) and numbers written as text; NaN is null.
+    """Return an array as float64: numbers, booleans (0 and 1) and numbers written as text; NaN is null, as
+    are the words tables write for it (NA, N/A, null, None).
 
     Raises:
         InputError: a value is not a number, or is infinite; it names the row.
@@ -170,7 +172,7 @@ def to_float(array: pa.Array, what: str, where: Where) -> pa.Array:
         numbers = pa.nulls(len(array), pa.float64())
     else:
         text = pc.utf8_trim_whitespace(to_text(array))
-        text = pc.if_else(pc.is_in(text, pa.array(["", "NaN", "nan"])), pa.scalar(None, pa.string()), text)
+        text = _without_missing(text)
         text = pc.if_else(pc.equal(text, "true"), "1", pc.if_else(pc.equal(text, "false"), "0", text))
         try:
             numbers = text.cast(pa.float64())
@@ -184,6 +186,12 @@ def to_float(array: pa.Array, what: str, where: Where) -> pa.Array:
     if row is not None:
         raise InputError(f"{where(row)}: {what} is infinite; leave it out (null) or give an error.")
     return numbers
+
+
+def _without_missing(text: pa.Array) -> pa.Array:
+    """Return null in place of what tables write where a value is missing."""
+    missing = pc.is_in(pc.utf8_lower(text), pa.array(_MISSING))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), text)
 
 
 def _number(text: str) -> bool:
@@ -211,7 +219,7 @@ def to_bool(array: pa.Array, what: str, where: Where) -> pa.Array:
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), pa.bool_())
     text = pc.utf8_lower(pc.utf8_trim_whitespace(to_text(array)))
-    text = pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    text = _without_missing(text)
     right = pc.is_in(text, pa.array(_TRUE))
     known = pc.or_(right, pc.is_in(text, pa.array(_FALSE)))
     row = _first(pc.and_(pc.is_valid(text), pc.invert(known)))

@@ -14,6 +14,7 @@ import pyarrow as pa
 from muscle_llm.errors import InputError
 from muscle_llm.predictions.build import build, check_unique
 from muscle_llm.predictions.folders import choose_parts, one_part
+from muscle_llm.predictions.kinds import saved_dataset
 from muscle_llm.predictions.mapping import auto_map, parse_map
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
 from muscle_llm.predictions.readers import Part, Reader, ReadOptions, choose_reader, only_adds
@@ -22,7 +23,10 @@ from muscle_llm.predictions.source import Source, find_source
 
 __all__ = ["folder_readers", "locate", "parts_of", "read_many", "read_predictions"]
 
-_PLAIN = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab", ".gz", ".zip", ".eval")
+_PLAIN = (
+    *(".parquet", ".arrow", ".feather", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".tab"),
+    *(".gz", ".zip", ".eval"),
+)
 
 
 def read_predictions(
@@ -178,6 +182,11 @@ def parts_of(source: Source, format: str | None, options: ReadOptions) -> tuple[
     Raises:
         InputError: the folder holds no log.
     """
+    if saved_dataset(source.path):
+        raise InputError(
+            f"{source.label}: is a dataset as datasets.save_to_disk leaves it; name its .arrow file, or save "
+            "the rows with dataset.to_parquet('rows.parquet')."
+        )
     plain = [
         Part(inner.stem, inner, (path.name,))
         for path in sorted(source.path.iterdir())

@@ -125,6 +125,8 @@ class Source:
             with gzip.open(self.path, "rb") as packed:
                 yield io.BufferedReader(packed, _HEAD)
         elif self.container == "zip":
+            if "xl/workbook.xml" in self.members:
+                raise InputError(f"{self.label}: is an Excel workbook; save its sheet as CSV.")
             if len(self.members) != 1:
                 shown = ", ".join(self.members[:5]) or "none"
                 raise InputError(
@@ -179,6 +181,10 @@ def find_source(path: str | os.PathLike[str]) -> Source:
 
 
 def _missing(path: Path, error: OSError | ValueError) -> str:
+    if str(path) == "-":
+        return "-: standard input is not read, since a log is looked at more than once; write it to a file."
+    if path.is_symlink() and not path.exists():
+        return f"{path}: is a link to {path.readlink()}, which is not there."
     if isinstance(error, FileNotFoundError):
         from muscle_llm.errors import did_you_mean
 

@@ -11,6 +11,7 @@ import functools
 import importlib
 
 from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.predictions.kinds import foreign_kind
 from muscle_llm.predictions.readers.base import ADDABLE, Part, Reader, ReadOptions
 from muscle_llm.predictions.source import Source
 
@@ -105,14 +106,16 @@ def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Rea
     what = (
         "the folder holds no log this program knows" if source.container == "directory" else "unknown content"
     )
+    kind = foreign_kind(source.head)
+    if kind is not None:
+        raise InputError(f"{source.label}: {kind}.")
     if source.head.lstrip()[:1] == b"<":
         what = "is a page of HTML or XML, not a log"
     elif source.head and _is_text(source.head):
         what = "is text without rows or columns, not a log"
     raise InputError(
         f"{source.label}: {what}. Readable are: {', '.join(reader_names())}; a table is JSONL, JSON, "
-        "CSV, TSV "
-        "or Parquet."
+        "CSV, TSV, Parquet or Arrow."
     )
 
 

@@ -1,11 +1,11 @@
-"""Any table: JSON lines, a JSON list, CSV, TSV or Parquet, also packed as .gz or .zip."""
+"""Any table: JSON lines, JSON, CSV, TSV, Parquet or Arrow, also packed as .gz or .zip."""
 
 from __future__ import annotations
 
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 import pyarrow as pa
@@ -14,9 +14,18 @@ import pyarrow.parquet as pq
 
 from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions.build import build
+from muscle_llm.predictions.kinds import foreign_kind
 from muscle_llm.predictions.mapping import auto_map
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
 from muscle_llm.predictions.readers.base import ADDABLE, Reader, ReadOptions
+from muscle_llm.predictions.readers.fields import kind_of
+from muscle_llm.predictions.readers.json_table import (
+    check_utf8,
+    json_table,
+    line_of,
+    object_lists,
+    rows_of_columns,
+)
 from muscle_llm.predictions.schema import Predictions, Provenance
 from muscle_llm.predictions.source import Source
 
@@ -28,7 +37,8 @@ _NAME = 80
 
 
 def text_kind(source: Source) -> str | None:
-    """Return ``"jsonl"``, ``"json"``, ``"csv"``, ``"tsv"``, ``"parquet"``, or ``None`` for anything else.
+    """Return ``"jsonl"``, ``"json"``, ``"csv"``, ``"tsv"``, ``"parquet"``, ``"arrow"``, or ``None`` for
+    anything else.
 
     The content decides, not the name; only comma against tab is told by the name first.
 
@@ -38,6 +48,8 @@ def text_kind(source: Source) -> str | None:
     head = source.head
     if head[:4] == b"PAR1":
         return "parquet"
+    if head[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff":  # a file (Feather too), a stream
+        return "arrow"
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InputError(f"{source.label}: is UTF-16 text; save it as UTF-8.")
     if b"\x00" in head:
@@ -69,11 +81,8 @@ def _starts_with_row(source: Source) -> bool:
     except (ValueError, RecursionError):
         # A line that breaks off is a broken row if the next one starts a new object.
         return rest.lstrip()[:1] == b"{" and not first.rstrip().endswith((b"{", b"[", b","))
-    return bool(rest.strip()) or not (isinstance(row, dict) and _object_lists(row))
-
-
-def _object_lists(document: dict[str, Any]) -> dict[str, list[Any]]:
-    return {k: v for k, v in document.items() if isinstance(v, list) and v and isinstance(v[0], dict)}
+    whole = isinstance(row, dict) and (object_lists(row) or rows_of_columns(row))
+    return bool(rest.strip()) or not whole
 
 
 def open_rows(source: Source) -> RawRows:
@@ -90,16 +99,16 @@ def open_rows(source: Source) -> RawRows:
     kind = text_kind(source)
     if kind == "parquet":
         return _parquet(source)
+    if kind == "arrow":
+        return _arrow(source)
     if kind in ("csv", "tsv"):
-        return _delimited(source, "\t" if kind == "tsv" else ",")
+        return _delimited(source, "\t" if kind == "tsv" else _separator(source.head))
     if kind == "jsonl":
         return _jsonl(source)
     if kind == "json":
-        return _json(source)
-    raise InputError(
-        f"{source.label}: neither JSON lines, JSON, CSV, TSV nor Parquet; the content starts with "
-        f"{source.head[:12]!r}."
-    )
+        return json_table(source)
+    known = "neither JSON lines, JSON, CSV, TSV, Parquet nor Arrow; the content starts with"
+    raise InputError(f"{source.label}: {foreign_kind(source.head) or f'{known} {source.head[:12]!r}'}.")
 
 
 def _parquet(source: Source) -> RawRows:
@@ -110,33 +119,56 @@ def _parquet(source: Source) -> RawRows:
             with source.open() as stream:
                 file = pq.ParquetFile(pa.BufferReader(stream.read()))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source.label}: not a readable Parquet file ({_line(error)}).") from error
+        raise InputError(f"{source.label}: not a readable Parquet file ({line_of(error)}).") from error
 
     def read(names: list[str]) -> Iterator[pa.RecordBatch]:
         try:
             yield from file.iter_batches(batch_size=1 << 18, columns=names)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{source.label}: the Parquet data are broken ({_line(error)}).") from error
+            raise InputError(f"{source.label}: the Parquet data are broken ({line_of(error)}).") from error
 
     return ArrowRows(file.schema_arrow, read, source.label)
 
 
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _arrow(source: Source) -> RawRows:
+    """Read an Arrow file, which is what Feather is, or an Arrow stream, as in saved datasets."""
+    opened = pa.ipc.open_file if source.head[:6] == b"ARROW1" else pa.ipc.open_stream
+    try:
+        with source.open() as stream, opened(pa.BufferReader(stream.read())) as reader:
+            return ArrowRows.of_table(reader.read_all(), source.label)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{source.label}: not a readable Arrow file ({line_of(error)}).") from error
+
+
+def _separator(head: bytes) -> str:
+    r"""Return what separates the cells of a table in CSV: a comma, unless only another is in the header.
+
+    Example:
+        >>> _separator(b"id;answer\n1;a,b\n"), _separator(b"id,answer\n")
+        (';', ',')
+    """
+    header = head.removeprefix(_BOM).lstrip().splitlines()[0]
+    if b"," not in header:
+        for other in (";", "\t", "|"):
+            if other.encode() in header:
+                return other
+    return ","
 
 
 def _delimited(source: Source, delimiter: str) -> RawRows:
     """Read CSV or TSV with every cell as text, so that an id such as ``007`` stays; empty cells are null."""
     with source.open() as stream:
         data = stream.read()
-    _check_utf8(data, source.label)
+    check_utf8(data, source.label)
     parse = pacsv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     read = pacsv.ReadOptions(use_threads=False)
     try:
         names = pacsv.open_csv(io.BytesIO(data), parse_options=parse, read_options=read).schema.names
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise InputError(f"{source.label}: the header names the column {clip(twice[0])!r} twice.")
+            raise InputError(
+                f"{source.label}: the header names the column {clip(twice[0])!r} twice; rename one of them."
+            )
         convert = pacsv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()),
             strings_can_be_null=True,
@@ -152,17 +184,17 @@ def _delimited(source: Source, delimiter: str) -> RawRows:
                 f"the header has {match[2]}; quote cells that hold the delimiter or line breaks."
             ) from error
         raise InputError(
-            f"{source.label}: not a readable {delimiter!r}-separated table ({_line(error)})."
+            f"{source.label}: not a readable {delimiter!r}-separated table ({line_of(error)})."
         ) from error
-    return ArrowRows.of_table(table, source.label)
+    return ArrowRows.of_table(_without_empty_end(table), source.label)
 
 
-def _check_utf8(data: bytes, label: str) -> None:
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{label}, line {line}: the text is not UTF-8; save the file as UTF-8.") from error
+def _without_empty_end(table: pa.Table) -> pa.Table:
+    """Leave out the rows of empty cells that spreadsheets write below a table."""
+    size = table.num_rows
+    while size and all(not column[size - 1].is_valid for column in table.columns):
+        size -= 1
+    return table.slice(0, size)
 
 
 def _jsonl(source: Source) -> RawRows:
@@ -183,7 +215,7 @@ def json_lines(source: Source, numbers: list[int] | None = None) -> Iterator[dic
                 continue
             row = _parse(line, label, number)
             if not isinstance(row, dict):
-                raise InputError(f"{label}, line {number}: is {_kind(row)}, not an object {{...}}.")
+                raise InputError(f"{label}, line {number}: is {kind_of(row)}, not an object {{...}}.")
             if numbers is not None:
                 numbers.append(number)
             yield row
@@ -208,72 +240,7 @@ def _parse(data: bytes, label: str, line: int) -> Any:
             f"{label}, line {line}: broken JSON at character {error.colno}: {error.msg}."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{label}, line {line}: JSON that cannot be read ({_line(error)}).") from error
-
-
-def _kind(value: Any) -> str:
-    names: dict[type, str] = {
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        type(None): "null",
-        dict: "an object",
-    }
-    return names.get(type(value), "a number")
-
-
-def _json(source: Source) -> RawRows:
-    with source.open() as stream:
-        data = stream.read().removeprefix(_BOM)
-    _check_utf8(data, source.label)
-    try:
-        document = json.loads(data)
-    except json.JSONDecodeError as error:
-        items = _items_before(data.decode("utf-8"), error.pos)
-        raise InputError(
-            f"{source.label}, line {error.lineno}: broken JSON at character {error.colno}{items}: "
-            f"{error.msg}."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{source.label}: JSON that cannot be read ({_line(error)}).") from error
-    rows, word = _row_list(document, source.label)
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise InputError(f"{source.label}, {word} {number}: is {_kind(row)}, not an object {{...}}.")
-    return JsonRows(rows, source.label, word)
-
-
-def _items_before(text: str, position: int) -> str:
-    """Return how many whole items of a list come before ``position``, as words for the message."""
-    decoder = json.JSONDecoder()
-    at, count = text.find("[") + 1, 0
-    while 0 < at < position:
-        match = re.compile(r"[\s,]*").match(text, at)
-        at = match.end() if match else at
-        try:
-            _, at = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            break
-        count += 1
-    return f" (in item {count + 1})"
-
-
-def _row_list(document: Any, label: str) -> tuple[Sequence[Any], str]:
-    if isinstance(document, list):
-        return document, "item"
-    if not isinstance(document, dict):
-        raise InputError(f"{label}: holds {_kind(document)}, not a list of objects.")
-    lists = _object_lists(document)
-    if len(lists) == 1:
-        name, rows = next(iter(lists.items()))
-        return rows, f"{name} item"
-    if not lists:
-        return [document], "document"
-    found = ", ".join(repr(k) for k in lists)
-    raise InputError(
-        f"{label}: an object with one list of objects is needed; these are lists of objects: {found}. "
-        "Save the rows as a JSON list or as JSON lines."
-    )
+        raise InputError(f"{label}, line {line}: JSON that cannot be read ({line_of(error)}).") from error
 
 
 def _detect(source: Source) -> bool:
@@ -304,4 +271,6 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
 
 
 _READ: Callable[[Source, ReadOptions], Predictions] = _read
-READER = Reader("table", "JSON lines, JSON, CSV, TSV or Parquet; columns named with --map", _detect, _READ)
+READER = Reader(
+    "table", "JSON lines, JSON, CSV, TSV, Parquet or Arrow; columns named with --map", _detect, _READ
+)
