@@ -65,7 +65,7 @@ def test_the_verdict_is_printed_last(files, tmp_path, capsys):
     _, out, _ = run(capsys, files, tmp_path, "all:\n  nfr: 1 %\n")
     assert (
         out.splitlines()[-1].startswith("verdict: FAIL: nfr: negative flips 5.00 %")
-        or "beyond it" in out[-40:]
+        or "exceeds the margin" in out[-40:]
     )
 
 

@@ -50,8 +50,8 @@ def test_200_lost_and_200_gained_of_1000_is_no_pass_on_flips(flips):
     assert outcomes(verdict) == {"accuracy_drop": PASS, "nfr": FAIL}
     assert (verdict.outcome, verdict.exit_code) == (FAIL, 1)
     assert verdict.sentence == (
-        "FAIL: 1 of 2 clauses fails; first nfr: negative flips 20.00 % (17.64 % to 22.59 %), margin 5.00 %: "
-        "beyond it."
+        "FAIL: 1 of 2 clauses fails; first nfr: negative flips 20.00 % (17.64 % to 22.59 %): "
+        "exceeds the margin of 5.00 %."
     )
 
 
@@ -206,7 +206,7 @@ def test_an_instance_that_is_not_there_leaves_the_verdict_open_and_names_a_near_
     comparison = of_rows(rows, ids=["question-10", "other"])
     for wanted, hint in (
         ("question-1O", "'question-1O'. Did you mean 'question-10'?"),
-        ("other", "'other'. It has no grade."),
+        ("other", "'other'. It is ungraded."),
         ("zzzzz", "'zzzzz'."),
     ):
         found = clause(judge(Policy(all=Rules(must_not_break=(wanted,))), comparison), "must_not_break")
@@ -257,7 +257,7 @@ def test_every_value_of_a_slice_is_judged_and_small_ones_can_be_skipped(sliced):
     assert outcomes(verdict) == {"nfr [subject = law]": FAIL, "nfr [subject = math]": PASS}
     assert verdict.notes == ("Not judged, with fewer than 10 instances: subject = 'tiny'.",)
     with pytest.raises(
-        ConfigError, match=r"asks nothing of this comparison.* Not judged, with fewer than 1000"
+        ConfigError, match=r"sets no margin for this comparison.* Not judged, with fewer than 1000"
     ):
         judge(Policy(slices={"subject": SliceRules(nfr=0.2, skip_below=1000)}), sliced)
 
@@ -284,9 +284,9 @@ def test_a_task_has_its_own_margins(flips):
 
 
 def test_a_policy_that_asks_nothing_of_the_task_is_an_error(flips):
-    with pytest.raises(ConfigError, match="asks nothing of task 'piqa'"):
+    with pytest.raises(ConfigError, match="sets no margin for task 'piqa'"):
         judge(Policy(tasks={"gsm8k": TaskRules(nfr=0.01)}), flips(1, 0, 9, task="piqa"))
-    with pytest.raises(ConfigError, match="asks nothing"):
+    with pytest.raises(ConfigError, match="sets no margin"):
         judge(Policy(all=Rules(nfr="off")), flips(1, 0, 9))
 
 

@@ -141,6 +141,6 @@ def test_failing_clauses_are_listed_first_to_stay():
 def test_the_terminal_shows_each_clause_and_the_verdict(flips):
     verdict = judge(Policy(all=Rules(nfr=0.05, must_not_break=("q0",))), flips(1, 0, 300))
     text = " ".join(shown(verdict).split())
-    assert "PASS nfr: negative flips 0.33 % (0.06 % to 1.86 %), margin 5.00 %: within it." in text
+    assert "PASS nfr: negative flips 0.33 % (0.06 % to 1.86 %): within the margin of 5.00 %." in text
     assert "FAIL must_not_break: 1 of 1 instances that must not break is broken: 'q0'." in text
     assert "verdict: FAIL: 1 of 2 clauses fails" in text

@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="muscle-llm")
 def cli() -> None:
-    """Show what a language-model update broke, and train the adapter that fixes it.
+    """Show what a language-model update broke, and train the adapter that mends it.
 
     \b
     Examples:

@@ -38,14 +38,14 @@ def judge_size(n: int | None, minimum: int) -> ClauseResult:
 
     Example:
         >>> judge_size(50, 200).text
-        '50 instances; at least 200 are asked for, 150 more.'
+        '50 instances; at least 200 are required, 150 more.'
     """
     name, label = "min_instances", "number of instances"
     if n is not None and n >= minimum:
-        text = f"{n} instances; at least {minimum} are asked for."
+        text = f"{n} instances; at least {minimum} are required."
         return ClauseResult(name, label, Outcome.PASS, text, unit="count", n=n)
     known = n or 0
-    text = f"{known} instances; at least {minimum} are asked for, {minimum - known} more."
+    text = f"{known} instances; at least {minimum} are required, {minimum - known} more."
     return ClauseResult(
         name,
         label,
@@ -110,20 +110,19 @@ def judge_margin(
         needed = instances_needed(harm, margin, n, confidence=confidence, rate=measure.rate)
     detectable = detectable_harm(harm, margin, confidence=confidence, rate=measure.rate)
     text = f"{label} {show(harm.value, unit)} ({show(harm.low, unit)} to {show(harm.high, unit)})"
-    text += f", margin {show(margin, unit)}"
     match outcome:
         case Outcome.PASS:
-            text += ": within it."
+            text += f": within the margin of {show(margin, unit)}."
         case Outcome.FAIL:
-            text += ": beyond it."
+            text += f": exceeds the margin of {show(margin, unit)}."
         case _:
-            text += f": {_what_would_decide(needed, n, detectable, unit)}."
+            text += f", margin {show(margin, unit)}: {_what_would_decide(needed, n, detectable, unit)}."
     return ClauseResult(name, label, outcome, text, scope, harm, margin, unit, n, True, detectable, needed)
 
 
 def _what_would_decide(needed: int | None, n: int | None, detectable: float | None, unit: Unit) -> str:
     if needed is None:
-        text = "the figure is the margin itself, so no number of instances would decide"
+        text = "the estimate equals the margin, so no number of instances would decide"
     else:
         text = f"about {needed:,} instances would decide (there are {n:,})"
     if detectable is not None and n is not None:

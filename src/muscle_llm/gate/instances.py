@@ -163,7 +163,7 @@ def judge_reliable_flips(share: float, instances: pa.Table) -> ClauseResult:
         each = np.median(np.minimum(found.old[1], found.new[1]))
         text += (
             f", but with {each:.0f} answers each, {allowed + 1} going from always right to never could not "
-            f"be told from luck; {needed} answers each would do."
+            f"be told from chance; {needed} answers each would suffice."
         )
     return ClauseResult(
         name,
@@ -195,7 +195,7 @@ def _repeats_for(level: float) -> int | None:
 
 def _why_missing(wanted: str, ids: pa.ChunkedArray) -> str:
     if pc.index(ids, wanted).as_py() >= 0:
-        return " It has no grade."
+        return " It is ungraded."
     hint = did_you_mean(wanted, pc.unique(ids.slice(0, _MOST_NAMES)).to_pylist(), 1)
     return f" {hint}" if hint.startswith("Did") else ""
 

@@ -20,14 +20,14 @@ def judge(policy: Policy, comparison: Comparison) -> Verdict:
 
     Each clause is judged on its own (accuracy, flips, single instances), so that what one cannot see another
     can: 200 lost and 200 gained of 1000 leave the accuracy as it was and still fail a margin on negative
-    flips. Whatever the logs cannot tell stays open and never counts as passed.
+    flips. Whatever the logs cannot tell is inconclusive and never counts as passed.
 
     Args:
         policy: what must hold.
         comparison: old against new, with intervals at the policy's confidence.
 
     Raises:
-        ConfigError: the comparison's intervals have another confidence, or the policy asks nothing of its
+        ConfigError: the comparison's intervals have another confidence, or the policy sets no margin for its
             task.
 
     Example:
@@ -38,20 +38,20 @@ def judge(policy: Policy, comparison: Comparison) -> Verdict:
         >>> old = Predictions.from_columns({"id": ids, "correct": [True] * 100})
         >>> new = Predictions.from_columns({"id": ids, "correct": [i >= 20 for i in range(100)]})
         >>> judge(Policy(all=Rules(nfr=0.05)), compare(old, new)).sentence
-        'FAIL: nfr: negative flips 20.00 % (13.34 % to 28.88 %), margin 5.00 %: beyond it.'
+        'FAIL: nfr: negative flips 20.00 % (13.34 % to 28.88 %): exceeds the margin of 5.00 %.'
     """
     clauses, skipped = _clauses(policy, comparison)
     notes = (*_task_notes(policy, comparison.task), *skipped)
     if not clauses:
         task = "this comparison" if comparison.task is None else f"task {comparison.task!r}"
         raise ConfigError(
-            f"the policy asks nothing of {task}. Add a margin under 'all'. {' '.join(notes)}".rstrip()
+            f"the policy sets no margin for {task}. Add a margin under 'all'. {' '.join(notes)}".rstrip()
         )
     return _verdict(policy, comparison, clauses, notes)
 
 
 def judge_task(policy: Policy, comparison: Comparison) -> Verdict | None:
-    """Return the verdict as `judge` does, or ``None`` where the policy asks nothing of the task.
+    """Return the verdict as `judge` does, or ``None`` where the policy sets no margin for the task.
 
     Raises:
         ConfigError: the comparison's intervals have another confidence.

@@ -114,7 +114,7 @@ class Rules(Margins):
 
     Args:
         reliable_flips: share of the instances that may be reliably worse; needs several answers per instance.
-        min_instances: with fewer instances the verdict stays open.
+        min_instances: with fewer instances the verdict is inconclusive.
         must_not_break: ids of instances that must stay right if they were right.
     """
 
@@ -166,7 +166,7 @@ class Policy:
 
     Args:
         confidence: level of the two-sided intervals whose bounds decide, in (0, 1).
-        on_inconclusive: what the verdict is when nothing fails but a clause stays open.
+        on_inconclusive: what the verdict is when nothing fails but a clause is inconclusive.
         all: what must hold for every task.
         tasks: what differs for single tasks, by the task's name; what they leave open is as for all.
         slices: what must hold in every value of a slice, by the slice's name.

@@ -22,11 +22,11 @@ class TasksVerdict:
         verdicts: task -> its verdict.
         missing: tasks that old has and new lacks, or that the policy names and no log has: what is not
             measured never counts as passed.
-        unasked: tasks of which the policy asks nothing.
-        on_inconclusive: what the policy makes of what stays open.
+        unasked: tasks of which the policy sets no margin.
+        on_inconclusive: what the policy makes of an inconclusive clause.
 
     Example:
-        >>> one = Verdict((ClauseResult("nfr", "negative flips", Outcome.PASS, "within it."),))
+        >>> one = Verdict((ClauseResult("nfr", "negative flips", Outcome.PASS, "within the margin."),))
         >>> TasksVerdict({"piqa": one}).outcome.value, TasksVerdict({"piqa": one}, ("arc",)).exit_code
         ('pass', 3)
     """
@@ -54,7 +54,7 @@ class TasksVerdict:
         if self.missing:
             found.append(f"Not measured, so not passed: {', '.join(map(repr, self.missing[:10]))}.")
         if self.unasked:
-            found.append(f"The policy asks nothing of {', '.join(map(repr, self.unasked[:10]))}.")
+            found.append(f"The policy sets no margin for {', '.join(map(repr, self.unasked[:10]))}.")
         return tuple(found)
 
     @property
@@ -100,11 +100,11 @@ def judge_tasks(
 
     Args:
         policy: what was asked.
-        verdicts: task -> what `muscle_llm.gate.judge_task` returned; ``None``: the policy asks nothing of it.
+        verdicts: task -> what `muscle_llm.gate.judge_task` returned; ``None``: no margin is set for it.
         missing: tasks that old has and new lacks.
 
     Raises:
-        ConfigError: the policy asks nothing of any task.
+        ConfigError: the policy sets no margin for any task.
     """
     found = {task: v for task, v in verdicts.items() if v is not None}
     absent = [t for t in policy.tasks if t not in verdicts]
@@ -112,6 +112,6 @@ def judge_tasks(
     unasked = tuple(t for t, v in verdicts.items() if v is None)
     if not found and not missing:
         raise ConfigError(
-            f"the policy asks nothing of {', '.join(map(repr, unasked[:5]))}. Add a margin under 'all'."
+            f"the policy sets no margin for {', '.join(map(repr, unasked[:5]))}. Add a margin under 'all'."
         )
     return TasksVerdict(found, missing, unasked, policy.on_inconclusive)

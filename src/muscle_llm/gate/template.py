@@ -11,14 +11,14 @@ TEMPLATE = """\
 #
 # Each margin is the largest harm you accept, as a share of the instances (0.02 and 2 % are the same). It
 # passes if the upper bound of the harm's interval is within the margin, fails if the lower bound is beyond,
-# and stays open otherwise. The verdict is the worst clause. What you leave out is not judged; what the logs
-# cannot tell stays open and never passes.
+# and is inconclusive otherwise. The verdict is the worst clause. What you leave out is not judged; what the
+# logs cannot tell is inconclusive and never passes.
 
 confidence: 0.95              # of the two-sided intervals whose bounds decide
 on_inconclusive: inconclusive # fail | pass | inconclusive: the verdict if nothing fails but something is open
 
 all:
-  min_instances: 200          # with fewer the verdict stays open
+  min_instances: 200          # with fewer the verdict is inconclusive
   accuracy_drop: 1 %          # accuracy of old minus accuracy of new
   nfr: 5 %                    # negative flips: right in old, wrong in new, whatever was gained elsewhere
   # excess_nfr: 2 %           # negative flips beyond the noise floor (--old-rerun FILE, or repeated answers)
@@ -36,7 +36,7 @@ all:
 # tasks:                      # changes for single tasks; what they leave open is as in all
 #   gsm8k:
 #     nfr: 2 %
-#     nfr_mc: off             # takes an inherited margin back
+#     nfr_mc: off             # disables an inherited margin
 
 # slices:                     # every value of a slice (--map slice.subject=COLUMN)
 #   subject:

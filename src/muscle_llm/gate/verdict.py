@@ -84,7 +84,7 @@ class Verdict:
 
     Attributes:
         clauses: the clauses in the policy's order.
-        on_inconclusive: what the policy makes of clauses that stay open.
+        on_inconclusive: what the policy makes of inconclusive clauses.
         confidence: level of the intervals behind the clauses.
         task: name of the task, where the logs tell it.
         notes: what the reader must know, one sentence each.
@@ -140,9 +140,9 @@ class Verdict:
         if self.evidence is Outcome.FAIL:
             verb = "fails" if count == 1 else "fail"
         else:
-            verb = "stays open" if count == 1 else "stay open"
+            verb = "is inconclusive" if count == 1 else "are inconclusive"
         if self.outcome is not self.evidence:
-            what += f"the policy counts what stays open as a {self.on_inconclusive}; "
+            what += f"the policy counts inconclusive as {self.on_inconclusive}; "
         if total > 1:
             what += f"{count} of {total} clauses {verb}; first "
         return f"{what}{first.title}: {first.text}"
