@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -86,3 +88,29 @@ def test_strange_rows(logs, tmp_path, change, message):
         return
     with pytest.raises(InputError, match=message):
         read_predictions(path, metric="acc")
+
+
+def test_settings_of_generation_come_from_the_results_beside_the_details(logs, tmp_path):
+    path = logs.lighteval(tmp_path)
+    assert "generation" not in read_predictions(path).provenance.extra
+    general = {
+        "lighteval_sha": "abc",
+        "model_config": {
+            "generation_parameters": {"temperature": 0.5, "seed": None},
+            "system_prompt": "Be brief",
+        },
+    }
+    results = tmp_path / "results" / "org" / "model" / f"results_{logs.TIME}.json"
+    logs._json(results, {"config_general": general})
+    provenance = read_predictions(path).provenance
+    assert provenance.harness_version == "abc"
+    assert json.loads(provenance.extra["generation"]) == {"temperature": 0.5, "system_prompt": "Be brief"}
+
+
+def test_a_perplexity_becomes_a_log_likelihood_per_unit(logs, tmp_path):
+    rows = [
+        {**logs.lighteval_row(i), "metric": {"byte_perplexity": {"logprobs": -8.0, "weights": 16}}}
+        for i in range(2)
+    ]
+    p = read_predictions(logs._details(tmp_path, "text|0", rows))
+    assert p.table["scores"].to_pylist() == [{"log_likelihood_per_byte": -0.5}] * 2

@@ -24,11 +24,13 @@ from muscle_llm.errors import InputError
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
+from muscle_llm.predictions.readers.documents import json_document
 from muscle_llm.predictions.readers.fields import Fields
+from muscle_llm.predictions.readers.lm_eval_metrics import PER_UNIT, log_likelihood_per_unit
 from muscle_llm.predictions.readers.options import chosen_options
 from muscle_llm.predictions.readers.rows import Row, assemble, choose_metric, extra
 from muscle_llm.predictions.schema import Predictions, Provenance
-from muscle_llm.predictions.source import Source
+from muscle_llm.predictions.source import Source, find_source
 
 __all__ = ["READER", "RIGHT_OR_WRONG"]
 
@@ -133,7 +135,7 @@ def _parsed(value: Any) -> Any:
 
 def _metric_values(rows: Sequence[Fields]) -> dict[str, list[float | None]]:
     """Return the values of every metric that is a number, by name."""
-    metrics = [r.inner("metric").raw for r in rows]
+    metrics = [dict(_of_document(r.inner("metric").raw)) for r in rows]
     names = dict.fromkeys(n for m in metrics for n in m)
     found: dict[str, list[float | None]] = {}
     for name in names:
@@ -141,6 +143,15 @@ def _metric_values(rows: Sequence[Fields]) -> dict[str, list[float | None]]:
         if any(v is not None for v in values):
             found[name] = values
     return found
+
+
+def _of_document(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the metrics of a document; of a perplexity over all documents, what it is made of."""
+    for name, value in metrics.items():
+        if name in PER_UNIT and isinstance(value, dict):
+            yield log_likelihood_per_unit(name, value.get("logprobs"), value.get("weights"))
+        else:
+            yield name, value
 
 
 def _number(value: Any) -> float | None:
@@ -228,9 +239,29 @@ def _prompt(value: Any) -> str | None:
     return value_text(value)
 
 
+def _settings(path: Path) -> Fields:
+    """Return the general settings of a run, from ``results/<model>/results_<time>.json`` beside ``details``."""
+    parts, match = list(path.parts), _NAME.match(path.stem)
+    if match and "details" in parts:
+        at = len(parts) - 1 - parts[::-1].index("details")
+        results = Path(*parts[:at], "results", *parts[at + 1 : -2], f"results_{match['time']}.json")
+        if results.is_file() and results.stat().st_size:
+            return Fields(json_document(find_source(results)), str(results)).inner("config_general")
+    return Fields({}, str(path))
+
+
+def _generation(settings: Fields) -> str | None:
+    """Return the settings of generation and the system prompt that are told, as JSON."""
+    model = settings.inner("model_config")
+    told = {**model.inner("generation_parameters").raw, "system_prompt": model.raw.get("system_prompt")}
+    told = {name: value for name, value in told.items() if value is not None}
+    return value_text(told) if told else None
+
+
 def _provenance(source: Source, rows: Sequence[Fields], metric: str | None, rule: str | None) -> Provenance:
     match = _NAME.match(source.path.stem)
-    doc = rows[0].inner("doc")
+    doc, settings = rows[0].inner("doc"), _settings(source.path)
+    version = settings.text("lighteval_sha")
     task = match["task"] if match else doc.text("task_name")
     shots: Mapping[str, Any] = rows[0].raw
     asked = shots.get("num_asked_few_shots")
@@ -242,9 +273,11 @@ def _provenance(source: Source, rows: Sequence[Fields], metric: str | None, rule
         format="lighteval",
         metric=metric,
         num_fewshot=asked if isinstance(asked, int) and abs(asked) < 2**31 else None,
+        harness_version=None if version == "?" else version,
         sources={source.path.name: source.sha256},
         extra=extra(
             time=match["time"] if match else None,
+            generation=_generation(settings),
             answers=None
             if rule
             else "unknown: the log-likelihoods do not tell which option the metric takes",

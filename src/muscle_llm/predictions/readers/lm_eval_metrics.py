@@ -16,9 +16,9 @@ from typing import Any
 
 from muscle_llm.predictions.readers.fields import Fields
 
-__all__ = ["metric_values"]
+__all__ = ["PER_UNIT", "log_likelihood_per_unit", "metric_values"]
 
-_PER_UNIT = {"word_perplexity": "word", "byte_perplexity": "byte", "bits_per_byte": "byte"}
+PER_UNIT = {"word_perplexity": "word", "byte_perplexity": "byte", "bits_per_byte": "byte"}
 _GOLD_AND_CHOSEN = ("mcc", "f1")
 
 
@@ -46,8 +46,8 @@ def _of_document(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
         value = row.get(name)
         if name == "perplexity":
             yield "log_likelihood", _number(value)
-        elif name in _PER_UNIT and isinstance(value, list):
-            yield f"log_likelihood_per_{_PER_UNIT[name]}", _ratio(value)
+        elif name in PER_UNIT and isinstance(value, list):
+            yield log_likelihood_per_unit(name, *(value if len(value) == 2 else (None, None)))
         elif name in _GOLD_AND_CHOSEN and isinstance(value, list):
             if "acc" not in metrics and len(value) == 2 and all(type(v) is int for v in value):
                 yield "acc", float(value[0] == value[1])
@@ -55,9 +55,21 @@ def _of_document(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
             yield name, _number(value)
 
 
-def _ratio(pair: list[Any]) -> float | None:
-    total, units = map(_number, pair) if len(pair) == 2 else (None, None)
-    return None if total is None or units is None or units <= 0 else total / units
+def log_likelihood_per_unit(metric: str, total: Any, units: Any) -> tuple[str, float | None]:
+    """Return the name and value of the score that a perplexity over all documents is made of.
+
+    Args:
+        metric: ``word_perplexity``, ``byte_perplexity`` or ``bits_per_byte``.
+        total: log-likelihood of a document, in nats.
+        units: number of words or bytes in it.
+
+    Example:
+        >>> log_likelihood_per_unit("bits_per_byte", -8.0, 16)
+        ('log_likelihood_per_byte', -0.5)
+    """
+    nats, number = _number(total), _number(units)
+    name = f"log_likelihood_per_{PER_UNIT[metric]}"
+    return name, None if nats is None or number is None or number <= 0 else nats / number
 
 
 def _number(value: Any) -> float | None:
