@@ -240,7 +240,7 @@ def _prompt(value: Any) -> str | None:
 
 
 def _settings(path: Path) -> Fields:
-    """Return the general settings of a run, from ``results/<model>/results_<time>.json`` beside ``details``."""
+    """Return the general settings of a run, from ``results_<time>.json`` in the folder beside ``details``."""
     parts, match = list(path.parts), _NAME.match(path.stem)
     if match and "details" in parts:
         at = len(parts) - 1 - parts[::-1].index("details")
