@@ -96,3 +96,17 @@ def test_an_index_of_records_is_refused(logs, tmp_path):
     row = {"record_type": "aggregate", "object_path": "a.json", "eval_schema_version": "0.2.2"}
     with pytest.raises(InputError, match="is an index of every_eval_ever records"):
         read_predictions(logs._lines(tmp_path / "aggregate.jsonl", [row, row]))
+
+
+def test_epochs_of_a_converted_log_are_repeats(logs, tmp_path):
+    rows = [
+        logs.instance_row(i, metadata={"epoch": str(epoch), "stop_reason": "max_tokens"})
+        for epoch in (1, 2)
+        for i in range(2)
+    ]
+    table = read_predictions(logs._lines(tmp_path / "a_samples.jsonl", rows)).table
+    assert table["repeat"].to_pylist() == [0, 0, 1, 1]
+    assert set(table["finish_reason"].to_pylist()) == {"max_tokens"}
+    without = [logs.instance_row(0), logs.instance_row(0)]
+    with pytest.raises(InputError, match=r"occurs 2 times .* need metadata\.epoch"):
+        read_predictions(logs._lines(tmp_path / "b_samples.jsonl", without))

@@ -136,7 +136,8 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
             harness=_known(library.text("name")),
         ),
     )
-    return assemble([_row(r, lower) for r in rows], found.label, provenance, options)
+    again = "Answers to one question in several attempts need metadata.epoch; else remove the duplicates."
+    return assemble([_row(r, lower) for r in rows], found.label, provenance, options, twice=again)
 
 
 def _known(text: str | None) -> str | None:
@@ -156,10 +157,12 @@ def _row(row: Fields, lower: bool) -> Row:
     output = _output(row)
     answer = _answer(row.items("answer_attribution"), row.place)
     error = row.text("error")
+    metadata = row.inner("metadata")
     return Row(
         place=row.place,
         raw=row.raw,
         id=row.text("sample_id"),
+        repeat=_repeat(metadata),
         prompt=asked.text("formatted") or asked.text("raw"),
         answer=answer if answer is not None else output,
         output=None if answer is None or answer == output else output,
@@ -168,8 +171,16 @@ def _row(row: Fields, lower: bool) -> Row:
         correct=None if error else judged.flag("is_correct"),
         scores={} if score is None else {"negative_score" if lower else "score": -score if lower else score},
         error=error,
+        finish_reason=metadata.text("stop_reason"),
         prompt_hash=row.text("sample_hash"),
     )
+
+
+def _repeat(metadata: Fields) -> int:
+    """Return the how manyth answer it is, from 0: what Inspect calls the epoch, from 1, written as text."""
+    epoch = metadata.text("epoch") or ""
+    told = epoch.isascii() and epoch.isdecimal() and len(epoch) < 9
+    return max(0, int(epoch) - 1) if told else 0
 
 
 def _output(row: Fields) -> str | None:
@@ -194,6 +205,7 @@ def _choices(source: Source) -> dict[str, list[str]]:
 
 _USES = {
     "id": "sample_id",
+    "repeat": "metadata.epoch",
     "prompt": "input.formatted, else input.raw",
     "answer": "answer_attribution, the final extracted_value",
     "output": "output.raw, else the last message",
@@ -202,6 +214,7 @@ _USES = {
     "correct": "evaluation.is_correct",
     "scores": "evaluation.score",
     "error": "error",
+    "finish_reason": "metadata.stop_reason",
     "prompt_hash": "sample_hash",
 }
 
