@@ -58,6 +58,13 @@ def test_settings_of_the_task_count_over_those_of_the_model(logs):
         {"solver": "multiple_choice", "cot": True},
     ]
     assert told["scorer"] == {"model": "org/grader"}
+    solvers = []
+    for last in "ab":  # What differs far behind still tells two runs apart.
+        header["plan"]["steps"][0]["params"] = {"template": "Be brief. " * 100 + last}
+        provenance = _read(logs, [logs.inspect_sample(0)], header=header).provenance
+        solvers.append(provenance.extra["solver"])
+    assert solvers[0] != solvers[1]
+    assert max(map(len, solvers)) < 400
 
 
 @pytest.mark.parametrize(

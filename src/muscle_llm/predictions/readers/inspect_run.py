@@ -6,11 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from muscle_llm.files import sha256_text
 from muscle_llm.predictions.readers.fields import Fields
 from muscle_llm.predictions.readers.rows import extra
 from muscle_llm.predictions.schema import Provenance
 
 __all__ = ["run_provenance"]
+
+_LONG = 300
 
 
 def run_provenance(
@@ -84,4 +87,8 @@ def _scorer_options(evaluation: Fields, metric: str | None) -> str | None:
 
 
 def _json(value: Any) -> str | None:
-    return json.dumps(value, sort_keys=True, default=str) if value else None
+    """Return a value as JSON; of a long one, such as a prompt's template, the beginning and a hash."""
+    text = json.dumps(value, sort_keys=True, default=str) if value else None
+    if text is None or len(text) <= _LONG:
+        return text
+    return f"{text[:_LONG]}... ({len(text)} characters, SHA-256 {sha256_text(text)[:16]})"
