@@ -9,10 +9,8 @@ from muscle_llm.metrics.candidates import (
     difference_counts,
     difference_metrics,
     paired_indicators,
-    ratio_bounds,
     smooth_differences,
 )
-from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.metrics.flips import flip_values, joint_counts
 
 triples = st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=1, max_size=60)
@@ -71,19 +69,6 @@ def test_the_percentage_holds_the_truth_as_often_as_it_says(n, rate, kept, added
             found = difference_metrics(np.ones(n, bool), ~lost, ~lost_c)["d_nfr_percent"]
             hits.append(found.low <= truth <= found.high)
     assert np.mean(hits) >= 0.92
-
-
-rates = st.floats(0.01, 0.99)
-
-
-@given(rates, rates, st.floats(-1, 1), st.floats(0.001, 0.2))
-@settings(max_examples=100, deadline=None)
-def test_the_bounds_of_a_ratio_hold_it_and_turn_with_it(p, q, correlation, spread):
-    first, second = (Estimate(x, x * (1 - spread), x + (1 - x) * spread) for x in (p, q))
-    low, high = ratio_bounds(first, second, correlation)
-    assert low <= p / q <= high
-    turned = ratio_bounds(second, first, correlation)
-    assert (1 / turned[1], 1 / turned[0]) == pytest.approx((low, high), rel=1e-6)
 
 
 def test_no_instances_and_no_answers_are_undefined():

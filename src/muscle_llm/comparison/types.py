@@ -104,7 +104,9 @@ class Comparison:
         old: the version users have.
         new: the version that replaces it.
         confidence: level of all intervals, such as 0.95.
-        counts: numbers of instances by name; ``None`` where the logs do not tell.
+        counts: numbers of instances by name; ``None`` where the logs do not tell. With repeated answers ``n``
+            still counts instances, while flips and quadrants count pairs of answers of the same repeat,
+            ``rows`` in all; so do ``causes`` and the counts of candidates.
         metrics: figures by name (see `muscle_llm.metrics.definitions`), shares of 1.
         scores: the smooth metrics, by score name.
         candidates: further versions compared with old, by name.

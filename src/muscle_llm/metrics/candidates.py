@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,18 +10,17 @@ from muscle_llm.metrics.clusters import (
     cluster_standard_error,
     difference_estimate,
     mean_estimate,
-    rate_estimate,
 )
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import NO_ANSWERS
-from muscle_llm.metrics.uncertainty import paired_difference, wilson, z_value
+from muscle_llm.metrics.ratios import ratio_estimate
+from muscle_llm.metrics.uncertainty import paired_difference, z_value
 
 __all__ = [
     "averaged_difference_metrics",
     "difference_counts",
     "difference_metrics",
     "paired_indicators",
-    "ratio_bounds",
     "smooth_differences",
 ]
 
@@ -81,7 +78,7 @@ def difference_metrics(
     """Return candidate minus new of nfr, pfr, nfr_mc and accuracy, with paired intervals.
 
     Formulas: d_nfr = nfr_c - nfr = (newly_broken - recovered)/N; d_nfr_percent = 100 d_nfr/nfr (interval of
-    the ratio of the two rates, `ratio_bounds`); the others alike.
+    the ratio of the two rates, `paired_ratio`); the others alike.
 
     Args:
         old: shape (N,), whether old is right.
@@ -147,70 +144,14 @@ def averaged_difference_metrics(
     return metrics
 
 
-def ratio_bounds(first: Estimate, second: Estimate, correlation: float) -> tuple[float, float]:
-    """Return the bounds of first / second, two rates measured on the same instances, from their own bounds.
-
-    Formulas, with rates p and q, bounds (l, u) and (l', u'), and r the correlation of the two means: with
-    A = p q - r (p - l)(u' - q) and B = p q - r (u - p)(q - l'),
-    low = l (2p - l) / (A + sqrt(A^2 - l (2p - l) u' (2q - u'))) and
-    high = (B + sqrt(B^2 - u (2p - u) l' (2q - l'))) / (l' (2q - l')).
-    Unlike the bootstrap, it leaves uncertainty where one of the two counts is 0.
-
-    Args:
-        first: the rate above the line, with its interval.
-        second: the rate below the line, > 0.
-        correlation: of the two means, -1 to 1.
-
-    Returns:
-        Lower and upper bound; NaN where a rate has no interval.
-
-    Example:
-        >>> low, high = ratio_bounds(Estimate(0.0, 0.0, 0.0038), Estimate(0.03, 0.021, 0.0425), 0.0)
-        >>> low, round(high, 2)
-        (0.0, 0.13)
-
-    Source: Donner and Zou (2012), Closed-form confidence intervals for functions of the normal mean and
-        standard deviation (Statistical Methods in Medical Research 21): ratios.
-    """
-    p, low, high = first.value, first.low, first.high
-    q, low_q, high_q = second.value, second.low, second.high
-    if not all(math.isfinite(x) for x in (low, high, low_q, high_q)):
-        return math.nan, math.nan
-    a = p * q - correlation * (p - low) * (high_q - q)
-    b = p * q - correlation * (high - p) * (q - low_q)
-    least, most, base = low * (2 * p - low), high * (2 * p - high), low_q * (2 * q - low_q)
-    root = math.sqrt(max(0.0, a**2 - least * high_q * (2 * q - high_q)))
-    lower = least / (a + root) if least > 0 else 0.0
-    upper = (b + math.sqrt(max(0.0, b**2 - most * base))) / base if base > 0 else math.nan
-    # Rounding must not leave the ratio itself outside.
-    return min(lower, p / q), max(upper, p / q)
-
-
 def _percent(
     first: Floats, second: Floats, clusters: Codes | None, confidence: float, *, counted: bool
 ) -> Estimate:
     """Return 100 (mean(first) / mean(second) - 1); ``counted``: both are 0 or 1 on independent instances."""
-    if not second.any():
-        return undefined("new has no negative flips" if second.size else "no instances")
-    if counted:
-        bounds = (wilson(x.sum(), x.size, confidence) for x in (first, second))
-        rates = [
-            Estimate(float(x.mean()), float(low), float(high))
-            for x, (low, high) in zip((first, second), bounds, strict=True)
-        ]
-    else:
-        rates = [rate_estimate(x, clusters, confidence) for x in (first, second)]
-    low, high = ratio_bounds(rates[0], rates[1], _correlation(first, second, clusters))
-    return Estimate(100 * (rates[0].value / rates[1].value - 1), 100 * (low - 1), 100 * (high - 1))
-
-
-def _correlation(first: Floats, second: Floats, clusters: Codes | None) -> float:
-    """Return the correlation of the two means; 0 where one of them does not vary."""
-    sums = [x - x.mean() for x in (first, second)]
-    if clusters is not None:
-        sums = [np.bincount(clusters, weights=x) for x in sums]
-    scale = math.sqrt(float(sums[0] @ sums[0]) * float(sums[1] @ sums[1]))
-    return min(1.0, max(-1.0, float(sums[0] @ sums[1]) / scale)) if scale > 0 else 0.0
+    reason = "new has no negative flips"
+    ratio = ratio_estimate(first, second, clusters, confidence, counted=counted, reason=reason)
+    value, low, high = (100 * (x - 1) for x in (ratio.value, ratio.low, ratio.high))
+    return Estimate(value, low, high, ratio.reason)
 
 
 def smooth_differences(
