@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def table(document: Mapping[str, Any]) -> str:
     """Return the remedy table of one task as Markdown."""
-    headings = ("version", "what it is", *remedy_headings(document))
+    headings = ("version", "role", *remedy_headings(document))
     lines = [f"| {' | '.join(headings)} |", "|---|---|" + "---:|" * (len(headings) - 2)]
     for row in remedy_rows(document):
         name = f"**{row.name}**" if row.kind == "remedy" else row.name

@@ -95,3 +95,11 @@ def test_levels_must_agree():
         summarise_tasks({"a": compare(old, old), "b": compare(old, old, confidence=0.9)})
     with pytest.raises(InputError, match="at least one"):
         summarise_tasks({})
+
+
+def test_a_judges_scale_of_1_to_10_stays_what_it_is():
+    old, new = ([{"id": i, "score_judge": s + i % 3} for i in range(9)] for s in (7.25, 6.05))
+    tasks = {"chat": compare(old, new)}
+    row = task_table(tasks, summarise_tasks(tasks)).rows[0]
+    assert row[2:4] == ("8.25", "7.05")
+    assert row[4].startswith("-1.2")

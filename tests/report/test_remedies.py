@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from muscle_llm.report.remedies import remedy_rows, remedy_table
+from muscle_llm.comparison import compare
+from muscle_llm.report.remedies import remedy_cells, remedy_rows, remedy_table
 
 
 def _figure(value: float) -> dict[str, float]:
@@ -55,4 +56,15 @@ def test_remedies_come_last_and_controls_before_them() -> None:
         "old_rerun",
         "continued",
         "muscle",
+    ]
+
+
+def test_a_judges_scale_of_1_to_10_stays_what_it_is() -> None:
+    old, new = ([{"id": i, "score_judge": s + i % 3} for i in range(8)] for s in (7.25, 6.05))
+    result = compare(old, new, {"remedy": old}, old_name="v1", new_name="v2")
+    rows = remedy_rows(result.to_dict())
+    assert [(r.name, remedy_cells(r)[0]) for r in rows] == [
+        ("v1", "8.125"),
+        ("v2", "6.925"),
+        ("remedy", "8.125"),
     ]

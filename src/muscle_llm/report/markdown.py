@@ -83,7 +83,7 @@ def _metrics(
 
 
 def _candidates(comparison: Comparison) -> str:
-    lines = ["| version | accuracy | NFR | change of NFR | mended / broken |", "|---|---|---|---|---|"]
+    lines = ["| version | accuracy | NFR | change of NFR | recovered / broken |", "|---|---|---|---|---|"]
     new = (format_value(comparison.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
     lines.append(f"| {escape_markdown(comparison.new.name)} | {' | '.join(new)} | | |")
     for name, candidate in comparison.candidates.items():

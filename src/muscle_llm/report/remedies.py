@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["RemedyRow", "remedy_cells", "remedy_headings", "remedy_rows", "remedy_table", "what_it_is"]
 
 _WHAT = {
-    "old": "in use",
+    "old": "baseline",
     "new": "no remedy",
     "noise_floor": "noise floor",
     "control": "control",
@@ -37,6 +37,7 @@ class RemedyRow:
         change_percent: the same in percent of the new version's.
         recovered: negative flips of the new version that this one has right.
         newly_broken: instances right in old and new that this one has wrong.
+        score: what ``quality`` is the mean of; ``None``: accuracy.
     """
 
     name: str
@@ -47,6 +48,7 @@ class RemedyRow:
     change_percent: tuple[float, float, float] | None = None
     recovered: int | None = None
     newly_broken: int | None = None
+    score: str | None = None
 
 
 def remedy_rows(document: Mapping[str, Any]) -> list[RemedyRow]:
@@ -68,9 +70,10 @@ def remedy_rows(document: Mapping[str, Any]) -> list[RemedyRow]:
     score = _score_of(document)
     quality = "accuracy" if score is None else "mean"
     new = _metrics(document, score)
+    names = [document.get(side, {}).get("name", side) for side in ("old", "new")]
     rows = [
-        RemedyRow("old", "old", _figure(new, f"{quality}_old")),
-        RemedyRow("new", "new", _figure(new, f"{quality}_new"), _figure(new, "nfr")),
+        RemedyRow(names[0], "old", _figure(new, f"{quality}_old"), score=score),
+        RemedyRow(names[1], "new", _figure(new, f"{quality}_new"), _figure(new, "nfr"), score=score),
     ]
     for name, candidate in document.get("candidates", {}).items():
         found = _metrics(candidate, score)
@@ -86,6 +89,7 @@ def remedy_rows(document: Mapping[str, Any]) -> list[RemedyRow]:
                 _figure(differences, "d_nfr_percent"),
                 against.get("recovered"),
                 against.get("newly_broken"),
+                score,
             )
         )
     return sorted(rows, key=lambda row: _ORDER.index(row.kind))
@@ -112,7 +116,7 @@ def remedy_table(document: Mapping[str, Any], *, title: str = "", width: int = 1
     )
     wide = width >= _WIDE
     table.add_column("version", overflow="fold", min_width=9)
-    table.add_column("what it is")
+    table.add_column("role")
     quality, nfr, change, relative, *counts = remedy_headings(document)
     figures = (
         (quality, nfr, change, relative, *counts)
@@ -135,13 +139,13 @@ def remedy_headings(document: Mapping[str, Any]) -> tuple[str, ...]:
     percent = round(100 * document.get("confidence", 0.95))
     score = _score_of(document)
     quality = "accuracy" if score is None else score
-    return (quality, f"NFR [{percent} %]", f"change of NFR [{percent} %]", "relative", "mended", "broken")
+    return (quality, f"NFR [{percent} %]", f"change of NFR [{percent} %]", "relative", "recovered", "broken")
 
 
 def remedy_cells(row: RemedyRow) -> tuple[str, ...]:
-    """Return the figures of a row as written: shares in percent, differences in points."""
+    """Return the figures of a row: shares in percent, differences in points, means of scores as they are."""
     return (
-        _percent(row.quality, interval=False),
+        _percent(row.quality, interval=False) if row.score is None else _plain(row.quality),
         _percent(row.nfr),
         _percent(row.change, signed=True),
         "" if row.change_percent is None else f"{row.change_percent[0]:+.0f} %",
@@ -175,6 +179,10 @@ def _figure(metrics: Mapping[str, Any], name: str) -> tuple[float, float, float]
     nan = float("nan")
     low, high = (nan if found[bound] is None else found[bound] for bound in ("low", "high"))
     return (found["value"], low, high)
+
+
+def _plain(figure: tuple[float, float, float] | None) -> str:
+    return "" if figure is None else f"{figure[0]:.4g}"
 
 
 def _percent(

@@ -107,6 +107,7 @@ def _repeat_comparison(path: Path) -> Comparison:
         confidence=settings.get("confidence", 0.95),
         on_mismatch=settings.get("on_mismatch", "error"),
         tolerance=settings.get("tolerance", 0.0),
+        similarity=settings.get("similarity", ()),
     )
 
 

@@ -170,20 +170,31 @@ def _figures(comparison: Comparison) -> tuple[str | None, tuple[str, ...]]:
 
 
 def _cells(metrics: Mapping[str, Estimate], quality: str) -> tuple[str, ...]:
+    """Return the figures as written: shares in percent, means of scores as they are."""
+    show = _percent if quality == "accuracy" else _score
     return (
-        _percent(metrics.get(f"{quality}_old"), interval=False),
-        _percent(metrics.get(f"{quality}_new"), interval=False),
-        _percent(metrics.get(f"{quality}_difference"), signed=True),
+        show(metrics.get(f"{quality}_old"), interval=False),
+        show(metrics.get(f"{quality}_new"), interval=False),
+        show(metrics.get(f"{quality}_difference"), signed=True),
         _percent(metrics.get("nfr")),
     )
 
 
 def _percent(estimate: Estimate | None, *, interval: bool = True, signed: bool = False) -> str:
+    return _written(estimate, 100, ".1f", interval, signed)
+
+
+def _score(estimate: Estimate | None, *, interval: bool = True, signed: bool = False) -> str:
+    return _written(estimate, 1, ".4g", interval, signed)
+
+
+def _written(estimate: Estimate | None, scale: float, digits: str, interval: bool, signed: bool) -> str:
     if estimate is None or not estimate.defined:
         return "–"
-    sign = "+" if signed else ""
-    bounds = f" [{100 * estimate.low:{sign}.1f}, {100 * estimate.high:{sign}.1f}]"
-    return f"{100 * estimate.value:{sign}.1f}" + (bounds if interval and math.isfinite(estimate.low) else "")
+    form = f"{'+' if signed else ''}{digits}"
+    low, high = (f"{scale * bound:{form}}" for bound in (estimate.low, estimate.high))
+    shown = interval and math.isfinite(estimate.low)
+    return f"{scale * estimate.value:{form}}" + (f" [{low}, {high}]" if shown else "")
 
 
 def _word(verdict: TasksVerdict, task: str) -> str:

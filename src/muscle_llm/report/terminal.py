@@ -183,13 +183,15 @@ def _candidate_table(comparison: Comparison) -> Table:
     graded = comparison.metrics["nfr"].defined
     score = None if graded or not comparison.scores else next(iter(comparison.scores))
     first = "accuracy" if graded else f"mean {printable(score or '')}"
-    for heading in ("version", first, "NFR", "change of NFR", "in %", "mended/broken"):
+    for heading in ("version", first, "NFR", "change of NFR", "in %", "recovered/broken"):
         table.add_column(heading, justify="left" if heading == "version" else "right", overflow="fold")
     if score is None:
         names, definitions, metrics = ("accuracy_new", "nfr"), DEFINITIONS, comparison.metrics
     else:
         names, definitions, metrics = ("mean_new", "nfr"), SMOOTH_DEFINITIONS, comparison.scores[score]
-    table.add_row("new", *(format_value(metrics[n].value, definitions[n]) for n in names))
+    table.add_row(
+        printable(comparison.new.name), *(format_value(metrics[n].value, definitions[n]) for n in names)
+    )
     for name, candidate in comparison.candidates.items():
         own = candidate.metrics if score is None else candidate.scores.get(score)
         change = candidate.against_new.metrics if score is None else candidate.against_new.scores.get(score)

@@ -181,7 +181,7 @@ None yet. Predict with the old model, the new one and this adapter (`muscle-llm 
 `muscle-llm compare old.parquet new.parquet this.parquet`.
 """
     shown = [r for r in remedy_rows(document) if r.kind != "remedy" or r.name == facts.name]
-    headings = ("version", "what it is", *remedy_headings(document))
+    headings = ("version", "role", *remedy_headings(document))
     rows = [
         (
             _text(f"{row.name} (this adapter)" if row.name == facts.name else row.name),
