@@ -24,6 +24,8 @@ NAMES = [
     "table list",
     "table csv",
     "table parquet",
+    "table arrow",
+    "table columns",
     "table gzip",
     "inspect json",
     "inspect eval",

@@ -506,6 +506,19 @@ def table_parquet(folder: Path) -> Path:
     return folder / "rows.parquet"
 
 
+def table_arrow(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pylist(table_rows())
+    with pa.ipc.new_stream(folder / "rows.arrow", table.schema) as writer:
+        writer.write_table(table)
+    return folder / "rows.arrow"
+
+
+def table_columns(folder: Path) -> Path:
+    rows = table_rows()
+    return _json(folder / "rows.json", {n: {str(i): r[n] for i, r in enumerate(rows)} for n in rows[0]})
+
+
 def table_gzip(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "rows.jsonl.gz"
@@ -528,6 +541,8 @@ WRITERS: dict[str, tuple[Callable[[Path], Path], str | None]] = {
     "table list": (table_list, None),
     "table csv": (table_csv, None),
     "table parquet": (table_parquet, None),
+    "table arrow": (table_arrow, None),
+    "table columns": (table_columns, None),
     "table gzip": (table_gzip, None),
 }
 INSPECT_WRITERS: dict[str, tuple[Callable[[Path], Path], str | None]] = {

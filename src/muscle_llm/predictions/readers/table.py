@@ -135,7 +135,9 @@ def _arrow(source: Source) -> RawRows:
     opened = pa.ipc.open_file if source.head[:6] == b"ARROW1" else pa.ipc.open_stream
     try:
         with source.open() as stream, opened(pa.BufferReader(stream.read())) as reader:
-            return ArrowRows.of_table(reader.read_all(), source.label)
+            table = reader.read_all()
+            table.validate(full=True)  # The offsets in the file are taken as they are, and may lead anywhere.
+            return ArrowRows.of_table(table, source.label)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source.label}: not a readable Arrow file ({line_of(error)}).") from error
 
