@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import stdtrit
 
-from muscle_llm.metrics.clusters import difference_estimate, rate_estimate
+from muscle_llm.metrics.clusters import difference_estimate, mean_estimate, rate_estimate
+from muscle_llm.metrics.smooth import smooth_metrics
 from muscle_llm.metrics.uncertainty import paired_difference, wilson
 
 
@@ -25,3 +26,23 @@ def test_clusters_of_one_are_independent_instances(up, down, same):
         found = rate_estimate((values > 0).astype(float), alone)
         expected = wilson(up, n, quantile=quantile)
         assert (found.low, found.high) == pytest.approx([float(x) for x in expected], abs=1e-9)
+
+
+def test_sums_that_cancel_leave_no_error_of_rounding():
+    values, clusters = np.array([0.7, -0.7, 0.1, -0.1]), np.array([0, 0, 1, 1])
+    found = rate_estimate(np.full(5, 0.7))
+    assert found.low < 0.5 < 0.9 < found.high
+    assert np.isnan(mean_estimate(values, clusters).low)
+
+
+@pytest.mark.parametrize("n", [2, 3, 1000])
+def test_a_mean_over_equal_values_is_no_certainty(n):
+    """Two falls of 0.02 are no proof that no fall is larger; a thousand scores that all stay are one."""
+    old = np.tile([0.2, 0.9], n)[:n]
+    same, fell = smooth_metrics(old, old.copy()), smooth_metrics(old, old - 0.02)
+    assert same["mean_difference"].low < 0 < same["mean_difference"].high
+    assert fell["regress"].low < 0.02 < fell["regress"].high
+    assert (same["mean_difference"].high < 0.01) == (n == 1000)
+    constant = smooth_metrics(np.ones(n), np.ones(n))["mean_difference"]
+    assert constant.value == 0
+    assert np.isnan(constant.low)

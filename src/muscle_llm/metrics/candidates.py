@@ -14,6 +14,7 @@ from muscle_llm.metrics.clusters import (
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.flips import NO_ANSWERS
 from muscle_llm.metrics.ratios import ratio_estimate
+from muscle_llm.metrics.smooth import score_span
 from muscle_llm.metrics.uncertainty import paired_difference, z_value
 
 __all__ = [
@@ -197,7 +198,7 @@ def smooth_differences(
         down_c.astype(float), down.astype(float), clusters, confidence, counted=clusters is None
     )
     return {
-        "d_mean": mean_estimate(candidate - new, clusters, confidence),
+        "d_mean": mean_estimate(candidate - new, clusters, confidence, span=score_span(old, new, candidate)),
         "d_nfr": change(down_c, down),
         "d_nfr_percent": percent,
         "d_pfr": change(up_c, up),

@@ -33,6 +33,8 @@ Codes = NDArray[np.integer]
 # With more clusters than this the bootstrap gives what the linearised standard error gives, only slower.
 _BOOTSTRAP_CLUSTERS = 2000
 
+_ROUNDING = 1e-12  # a standard error below this share of the largest value is one of rounding
+
 _SQUARABLE = 1e100  # larger numbers, which only damaged scores are, are scaled before they are squared
 
 
@@ -65,7 +67,9 @@ def cluster_standard_error(values: Floats, clusters: Codes | None = None) -> tup
     count = deviations.size
     if count < 2:
         return math.nan, count
-    return scale * math.sqrt(count / (count - 1) * float(deviations @ deviations)) / values.size, count
+    error = math.sqrt(count / (count - 1) * float(deviations @ deviations)) / values.size
+    # Values that are all the same, or cancel within every cluster, differ by rounding only.
+    return (0.0 if error < _ROUNDING * largest / scale else scale * error), count
 
 
 def _quantile(confidence: float, clusters: ArrayLike) -> Floats:
@@ -74,8 +78,22 @@ def _quantile(confidence: float, clusters: ArrayLike) -> Floats:
     return stdtrit(np.asarray(clusters) - 1, 0.5 + confidence / 2)
 
 
-def mean_estimate(values: Floats, clusters: Codes | None = None, confidence: float = 0.95) -> Estimate:
+def mean_estimate(
+    values: Floats, clusters: Codes | None = None, confidence: float = 0.95, *, span: float = 0.0
+) -> Estimate:
     """Return the mean of ``values`` with its Student t interval (C - 1 degrees of freedom).
+
+    Where no value differs from the others, t's interval would be a point. Then up to t^2/(C + t^2) of the
+    values, Wilson's bound of a share that was never seen, may differ by as much as ``span``.
+
+    Args:
+        values: shape (N,).
+        clusters: shape (N,) or ``None``.
+        confidence: level in (0, 1).
+        span: how far values can lie apart, such as the range of the scores that were seen; 0: not known.
+
+    Returns:
+        The bounds are NaN for fewer than two clusters, and where no value differs and the span is not known.
 
     Example:
         >>> e = mean_estimate(np.array([1.0, 2.0, 3.0, 4.0]))
@@ -86,9 +104,10 @@ def mean_estimate(values: Floats, clusters: Codes | None = None, confidence: flo
         return undefined("no instances")
     error, count = cluster_standard_error(values, clusters)
     mean = float(values.mean())
-    if count < 2:
+    if count < 2 or (error == 0 and span == 0):
         return Estimate(mean)
-    half = float(_quantile(confidence, count)) * error
+    quantile = float(_quantile(confidence, count))
+    half = quantile * error if error > 0 else span * quantile**2 / (count + quantile**2)
     return Estimate(mean, mean - half, mean + half)
 
 

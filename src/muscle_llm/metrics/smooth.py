@@ -9,7 +9,7 @@ from muscle_llm.metrics.clusters import mean_estimate, rate_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
 from muscle_llm.metrics.uncertainty import wilson
 
-__all__ = ["smooth_metrics"]
+__all__ = ["score_span", "smooth_metrics"]
 
 
 def smooth_metrics(
@@ -36,7 +36,8 @@ def smooth_metrics(
     Returns:
         ``mean_old``, ``mean_new``, ``mean_difference``, ``pfr``, ``nfr``, ``gain``, ``regress``: rates with
         Wilson intervals, means with Student t intervals (for gain and regress over the instances they are
-        means of).
+        means of, not below 0). Where all values of a mean are the same, its interval comes from the range
+        of the scores (`mean_estimate`).
 
     Raises:
         ValueError: the lengths differ, a score is not finite, or the tolerance is negative.
@@ -61,7 +62,8 @@ def smooth_metrics(
         raise ValueError("scores must be finite")
     up, down = difference > tolerance, difference < -tolerance
     means = {"mean_old": old, "mean_new": new, "mean_difference": difference}
-    metrics = {name: mean_estimate(x, clusters, confidence) for name, x in means.items()}
+    span = score_span(old, new)
+    metrics = {name: mean_estimate(x, clusters, confidence, span=span) for name, x in means.items()}
     for name, hits in (("pfr", up), ("nfr", down)):
         if clusters is None:
             low, high = wilson(hits.sum(), n, confidence)
@@ -70,9 +72,21 @@ def smooth_metrics(
             metrics[name] = rate_estimate(hits.astype(float), clusters, confidence)
     for name, hits, sign, verb in (("gain", up, 1, "improved"), ("regress", down, -1, "got worse")):
         chosen = None if clusters is None else clusters[hits]
-        metrics[name] = (
-            mean_estimate(sign * difference[hits], chosen, confidence)
-            if hits.any()
-            else undefined(f"no instance {verb}")
-        )
+        if not hits.any():
+            metrics[name] = undefined(f"no instance {verb}")
+            continue
+        size = mean_estimate(sign * difference[hits], chosen, confidence, span=span)
+        metrics[name] = Estimate(size.value, float(np.maximum(0.0, size.low)), size.high)
     return metrics
+
+
+def score_span(*scores: NDArray[np.float64]) -> float:
+    """Return how far the scores of all versions lie apart; 0 where that is no finite number.
+
+    Example:
+        >>> score_span(np.array([0.25, 0.5]), np.array([1.0]))
+        0.75
+    """
+    with np.errstate(over="ignore"):
+        span = max(s.max() for s in scores) - min(s.min() for s in scores)
+    return float(span) if np.isfinite(span) else 0.0
