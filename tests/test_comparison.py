@@ -153,7 +153,7 @@ def test_errors_are_counted_apart_and_never_wrong():
     assert result.metrics["nfr"].value == 0
     assert result.instances["id"].to_pylist() == ["1"]
     broken = predictions(["1", "2", "3"], correct=[None] * 3, error=["x"] * 3)
-    with pytest.raises(InputError, match=r"nothing tells which answers are right|every row has an error"):
+    with pytest.raises(InputError, match=r"no column says which answers are right|every row has an error"):
         compare(old, broken)
 
 
@@ -162,7 +162,7 @@ def test_ungraded_rows_are_left_out_and_told():
     b = predictions(["1", "2"], correct=[False, True])
     result = compare(a, b)
     assert (result.counts["n"], result.counts["excluded_unscored"]) == (1, 1)
-    assert any("not known" in w for w in result.warnings)
+    assert any("ungraded" in w for w in result.warnings)
 
 
 def test_same_answer_with_other_grades_is_told():
@@ -194,9 +194,9 @@ def test_scores_alone_are_enough():
 
 def test_nothing_measurable_is_refused():
     a = predictions(["1"], answer=["x"])
-    with pytest.raises(InputError, match="nothing tells which answers are right"):
+    with pytest.raises(InputError, match="no column says which answers are right"):
         compare(a, a)
-    with pytest.raises(InputError, match="new: nothing tells"):
+    with pytest.raises(InputError, match="new: no column says"):
         compare(predictions(["1"], correct=[True]), a)
 
 

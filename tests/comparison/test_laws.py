@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from muscle_llm import compare
-from muscle_llm.comparison import summarise_tasks
+from muscle_llm.comparison import Comparison, summarise_tasks
+from muscle_llm.errors import ComparabilityError, InputError
 from muscle_llm.gate import Policy, Rules, judge
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.predictions import Predictions
@@ -92,12 +93,12 @@ def test_the_way_back_mirrors_the_way(design):
 def test_a_slice_that_broke_wholly_is_called_worse(design):
     old = [{**row, "correct": True} for row in draws(0, n=60, **design)]
     new = [{**row, "correct": row["slice_topic"] != "x"} for row in old]
-    assert [s["value"] for s in compare(old, new).slices if s["worse"]] == ["x"]
+    assert [s.value for s in compare(old, new).slices if s.worse] == ["x"]
     scored = [[{**r, "score_f": 0.5 + 0.2 * r["correct"]} for r in side] for side in (old, new)]
     for side in scored:
         for row in side:
             del row["correct"]
-    assert [s["value"] for s in compare(*scored).slices if s["worse"]] == ["x"]
+    assert [s.value for s in compare(*scored).slices if s.worse] == ["x"]
 
 
 def test_a_slice_without_any_value_is_no_slice():
@@ -191,7 +192,7 @@ def test_slices_of_scores_count_the_instances_without_error():
     old = [{"id": i, "score_f": 1.0, "slice_x": "a", "error": None} for i in range(4)]
     new = [{**r, "error": "timeout" if r["id"] == 0 else None} for r in old]
     result = compare(old, new)
-    assert result.slices[0]["counts"]["n"] == result.counts["n"] == 3
+    assert result.slices[0].counts["n"] == result.counts["n"] == 3
 
 
 def test_an_answer_that_is_missing_but_right_is_not_said_to_be_wrong():
@@ -267,3 +268,40 @@ def test_tasks_without_an_interval_have_none_in_the_sentence():
     text = summarise_tasks({"a": compare(one, one), "b": compare(draws(0), draws(1))}).sentence
     assert "nan" not in text
     assert "on the mean over tasks (no interval)" in text
+
+
+def test_a_comparison_is_what_its_document_says():
+    old, new, rerun = (
+        [
+            {"id": i, "correct": (i * k) % 7 > 1, "score_f1": i % k / 9, "slice_topic": "ab"[i % 2]}
+            for i in range(40)
+        ]
+        for k in (3, 4, 5)
+    )
+    result = compare(old, new, {"rerun": rerun}, roles={"rerun": "noise_floor"})
+    again = Comparison.from_dict(result.to_dict(), result.instances)
+    assert again.to_dict() == result.to_dict()
+    assert len(again.slices) == 2
+    assert again.slices[0].excess_nfr is not None
+
+
+def test_versions_that_slice_differently_are_told():
+    old = [{"id": i, "correct": True, "slice_topic": "law"} for i in range(9)]
+    new = [{**row, "slice_topic": "art"} if row["id"] < 2 else row for row in old]
+    result = compare(old, new)
+    assert any("2 rows have another 'topic' in new" in w for w in result.warnings)
+    assert [s.value for s in result.slices] == ["law"]
+    only_new = compare([{"id": i, "correct": True} for i in range(9)], new)
+    assert {s.value for s in only_new.slices} == {"law", "art"}
+
+
+def test_rows_without_a_prompt_are_compared_by_its_hash():
+    shared = {"id": list("abcd"), "correct": [True] * 4, "prompt": [None, "p", "p", "p"]}
+    sides = [Predictions.from_columns({**shared, "prompt_hash": [h] * 4}) for h in ("one", "other")]
+    with pytest.raises(ComparabilityError, match="prompt of 1 of 4 instances differs"):
+        compare(*sides)
+
+
+def test_a_misspelled_on_mismatch_is_refused():
+    with pytest.raises(InputError, match="'error' or 'intersect'"):
+        compare([{"id": 1, "correct": True}], [{"id": 2, "correct": True}], on_mismatch="Error")  # pyright: ignore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muscle_llm.comparison.compare import compare
 from muscle_llm.comparison.tasks import Across, TaskSummary, summarise_tasks
-from muscle_llm.comparison.types import QUADRANTS, AgainstNew, Candidate, Comparison, Role, Side
+from muscle_llm.comparison.types import QUADRANTS, AgainstNew, Candidate, Comparison, Role, Side, Slice
 
 __all__ = [
     "QUADRANTS",
@@ -14,6 +14,7 @@ __all__ = [
     "Comparison",
     "Role",
     "Side",
+    "Slice",
     "TaskSummary",
     "compare",
     "summarise_tasks",

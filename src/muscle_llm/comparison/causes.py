@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pyarrow as pa
 
-from muscle_llm.comparison.measure import Floats, Joint
+from muscle_llm.comparison.measured import Floats, Measured
 from muscle_llm.comparison.views import Bools, Codes, Layout, View
 from muscle_llm.metrics.causes import CAUSES, choice_margin, flip_causes
 from muscle_llm.metrics.repeats import share_right
 from muscle_llm.predictions.arrow import pc
 
-__all__ = ["cause_results"]
+__all__ = ["cause_figures"]
 
 # With repeated answers, a version is nearly undecided when at most three of four answers agree.
 _THIN_VOTE = 0.5
 
 
-def cause_results(
-    tables: Mapping[str, pa.Table], views: Mapping[str, View], pair: Joint | None, layout: Layout
-) -> tuple[dict[str, dict[str, int]], pa.Array | None]:
+def cause_figures(measured: Measured) -> tuple[dict[str, dict[str, int]], pa.Array | None]:
     """Return the number of flips by cause, negative and positive apart, and the cause of every row.
 
     Only rows that flipped are looked at, so the cost follows their number.
     """
+    pair, tables, views, layout = (
+        measured.joints["new"],
+        measured.paired.tables,
+        measured.views,
+        measured.layout,
+    )
     if pair is None:
         return {}, None
     n = len(pair.codes)
@@ -37,7 +39,7 @@ def cause_results(
         np.ones(len(rows), bool),
         same=(pair.codes[rows] & 1) > 0 if pair.answers_known else None,
         truncated=_of_wrong_side(lost, *(_rows(views[v].truncated, rows) for v in ("new", "old"))),
-        unextracted=_of_wrong_side(lost, *(_no_answer(tables[v], views[v], rows) for v in ("new", "old"))),
+        unextracted=_of_wrong_side(lost, *(_no_answer(views[v], rows) for v in ("new", "old"))),
         margins=(
             _margin(tables["old"], views["old"], layout, rows),
             _margin(tables["new"], views["new"], layout, rows),
@@ -65,7 +67,7 @@ def _of_wrong_side(lost: Bools, new: Bools | None, old: Bools | None) -> Bools |
     return np.where(lost, none if new is None else new, none if old is None else old)
 
 
-def _no_answer(table: pa.Table, version: View, rows: np.ndarray) -> Bools | None:
+def _no_answer(version: View, rows: np.ndarray) -> Bools | None:
     """Return whether no answer was found: it is missing, or another filter of the log finds the right one."""
     missing = None if version.answer is None else version.answer.take(pa.array(rows)).is_null().to_numpy()
     for name, values in version.scores.items():

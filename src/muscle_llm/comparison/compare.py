@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
 
-from muscle_llm.comparison.against import against_new, excess, excess_values
-from muscle_llm.comparison.causes import cause_results
-from muscle_llm.comparison.measure import (
-    Joint,
-    flip_results,
-    joint,
-    reliable,
-    score_results,
-    usable_instances,
-)
+from muscle_llm.comparison.against import against_new, floor_of
+from muscle_llm.comparison.causes import cause_figures
+from muscle_llm.comparison.figures import SEED, flip_figures, reliable, score_figures
+from muscle_llm.comparison.measured import Measured, measure
 from muscle_llm.comparison.notes import exclusions, notes
-from muscle_llm.comparison.pairing import OnMismatch, Paired, pair
+from muscle_llm.comparison.pairing import OnMismatch, pair
 from muscle_llm.comparison.rows import instance_table
 from muscle_llm.comparison.sentence import summarise
 from muscle_llm.comparison.similarity import with_similarity
-from muscle_llm.comparison.slicing import slice_documents
+from muscle_llm.comparison.slicing import slice_figures
 from muscle_llm.comparison.types import Candidate, Comparison, Role, Side
-from muscle_llm.comparison.views import Layout, View, layout, view
+from muscle_llm.comparison.views import View
 from muscle_llm.errors import InputError, did_you_mean
 from muscle_llm.predictions.reading import read_predictions
-from muscle_llm.predictions.schema import Predictions
+from muscle_llm.predictions.schema import Predictions, Provenance
 
 __all__ = ["compare"]
-
-SEED = 0
 
 
 def compare(
@@ -78,81 +71,73 @@ def compare(
     """
     old, new = _as_predictions(old), _as_predictions(new)
     candidates = {name: _as_predictions(c) for name, c in (candidates or {}).items()}
+    roles = _check_roles(candidates, roles or {})
+    _check_settings(confidence, tolerance, on_mismatch)
     sides = {"old": old, "new": new, **candidates}
     sides = {name: with_similarity(p, similarity, name) for name, p in sides.items()}
-    kinds = _check_arguments(candidates, dict(roles or {}), confidence, tolerance)
-    paired = pair(sides, on_mismatch)
-    views = {name: view(table, paired.present.get(name)) for name, table in paired.tables.items()}
-    _check_measurable(views)
-    shape = layout(paired.tables["old"], paired.tables["new"])
-    joints = {name: joint(views["old"], v, shape) for name, v in views.items() if name != "old"}
-    own: dict[str, Any] = {"confidence": confidence, "seed": SEED}
-    smooth: dict[str, Any] = {"tolerance": tolerance, "confidence": confidence}
-    counts, metrics = flip_results(joints["new"], shape, **own)
-    counts.update(exclusions(views["old"], views["new"], paired))
-    if counts["n"] is None:
-        counts["n"] = int(usable_instances((views["old"], views["new"]), shape).sum())
-    steady = reliable(views["old"], views["new"], shape)
+    measured = measure(pair(sides, on_mismatch), confidence=confidence, tolerance=tolerance)
+    _check_measurable(measured.views)
+    counts, metrics = flip_figures(measured, "new")
+    counts.update(exclusions(measured))
+    steady = reliable(measured)
     if steady is not None:
         counts["reliable_negative_flips"], counts["reliable_positive_flips"] = (int(x.sum()) for x in steady)
-    scores, scored, lacking = score_results((views["old"], views["new"]), shape, **smooth)
-    floor = excess(kinds, views, joints, shape, confidence)
+    floor = floor_of(measured, roles)
     if floor is not None:
-        metrics["noise_floor"] = floor[0]
-    reruns = [n for n, role in kinds.items() if role == "noise_floor"]
-    beyond = None if floor is None else excess_values(kinds, views, joints, shape)
-    sliced, slice_warnings = slice_documents(
-        _with_slices(paired), views, joints["new"], shape, tolerance=tolerance, excess=beyond, **own
-    )
-    causes, cause = cause_results(paired.tables, views, joints["new"], shape)
-    results = {
-        name: _candidate(name, kinds[name], candidates[name], views, joints, paired, shape, own, smooth)
-        for name in candidates
-    }
-    document: dict[str, Any] = {
-        "old": Side(old_name, old.provenance),
-        "new": Side(new_name, new.provenance),
-        "confidence": confidence,
-        "counts": counts,
-        "metrics": metrics,
-        "instances": instance_table(paired.tables, views, joints["new"], shape, cause, steady),
-        "scores": scores,
-        "candidates": results,
-        "task": old.provenance.task or new.provenance.task,
-        "excess_nfr": None if floor is None else floor[1],
-        "slices": tuple(sliced),
-        "causes": causes,
-        "settings": {
+        metrics["noise_floor"] = floor.floor
+    scores = score_figures(measured, "new")
+    slices, slice_warnings = slice_figures(measured, None if floor is None else floor.per_instance)
+    causes, cause = cause_figures(measured)
+    comparison = Comparison(
+        old=Side(old_name, old.provenance),
+        new=Side(new_name, new.provenance),
+        confidence=confidence,
+        counts=counts,
+        metrics=metrics,
+        instances=instance_table(measured, cause, steady),
+        scores=scores.metrics,
+        candidates={
+            name: _candidate(measured, name, roles[name], p.provenance) for name, p in candidates.items()
+        },
+        task=old.provenance.task or new.provenance.task,
+        excess_nfr=None if floor is None else floor.excess,
+        slices=tuple(slices),
+        causes=causes,
+        settings={
             "confidence": confidence,
             "on_mismatch": on_mismatch,
             "tolerance": tolerance,
             "similarity": list(similarity),
             "seed": SEED,
-            "repeats": shape.repeats,
-            "clustered": shape.cluster is not None,
+            "repeats": measured.layout.repeats,
+            "clustered": measured.layout.cluster is not None,
         },
-        "warnings": (*paired.warnings, *notes(counts, lacking, views, reruns), *slice_warnings),
-    }
-    return Comparison(**document, sentence=summarise(document, scored))
+        warnings=(
+            *measured.paired.warnings,
+            *notes(measured, counts, scores.lacking, roles),
+            *slice_warnings,
+        ),
+    )
+    return dataclasses.replace(comparison, sentence=summarise(comparison, scores.having))
 
 
 def _as_predictions(source: Any) -> Predictions:
     return source if isinstance(source, Predictions) else read_predictions(source)
 
 
-def _with_slices(paired: Paired) -> Any:
-    """Return the first of old and new whose rows carry slices."""
-    tables = [paired.tables[v] for v in ("old", "new")]
-    return next((t for t in tables if "slices" in t.column_names), tables[0])
-
-
-def _check_arguments(
-    candidates: Mapping[str, Predictions], roles: Mapping[str, str], confidence: float, tolerance: float
-) -> dict[str, Role]:
+def _check_settings(confidence: float, tolerance: float, on_mismatch: str) -> None:
     if not 0 < confidence < 1:
         raise InputError(f"the confidence must lie between 0 and 1, such as 0.95, not {confidence}.")
     if not (tolerance >= 0 and np.isfinite(tolerance)):
         raise InputError(f"the tolerance must be a number of at least 0, not {tolerance}.")
+    if on_mismatch not in get_args(OnMismatch):
+        raise InputError(
+            f"on_mismatch is {' or '.join(map(repr, get_args(OnMismatch)))}, not {on_mismatch!r}."
+        )
+
+
+def _check_roles(candidates: Mapping[str, Predictions], roles: Mapping[str, str]) -> dict[str, Role]:
+    """Return the role of every candidate."""
     for name in candidates:
         if name in ("old", "new") or not re.fullmatch(r"[^\x00-\x1f:]{1,80}", name):
             raise InputError(f"a candidate cannot be called {name!r}; choose another name with --name.")
@@ -162,41 +147,28 @@ def _check_arguments(
                 f"a role is given for {name!r}, which is no candidate. {did_you_mean(name, candidates)}"
             )
         if role not in get_args(Role):
-            raise InputError(f"{role!r} is no role of a candidate. {did_you_mean(role, get_args(Role))}")
+            raise InputError(f"{role!r} is no role. {did_you_mean(role, get_args(Role))}")
     return {name: roles.get(name, "remedy") for name in candidates}  # pyright: ignore[reportReturnType]
 
 
 def _check_measurable(views: Mapping[str, View]) -> None:
-    old, new = views["old"], views["new"]
+    old = views["old"]
+    if not (old.usable & views["new"].usable).any():
+        raise InputError("no instance is left to compare: every row has an error in old or in new.")
     for name, v in views.items():
         graded = old.correct is not None and v.correct is not None
         if name != "old" and not graded and not set(old.scores) & set(v.scores):
             lacking = [n for n in ("old", name) if views[n].correct is None]
             raise InputError(
-                f"{' and '.join(lacking)}: nothing tells which answers are right. Map correct=COLUMN, or "
+                f"{' and '.join(lacking)}: no column says which answers are right. Map correct=COLUMN, or "
                 "answer=COLUMN and reference=COLUMN, or score=COLUMN, with --map."
             )
-    if not (old.usable & new.usable).any():
-        raise InputError("no instance is left to compare: every row has an error in old or in new.")
 
 
-def _candidate(
-    name: str,
-    role: Role,
-    predictions: Predictions,
-    views: Mapping[str, View],
-    joints: Mapping[str, Joint | None],
-    paired: Paired,
-    shape: Layout,
-    own: Mapping[str, Any],
-    smooth: Mapping[str, Any],
-) -> Candidate:
-    old, candidate = views["old"], views[name]
-    counts, metrics = flip_results(joints[name], shape, **own)
-    if counts["n"] is None:
-        counts["n"] = int(usable_instances((old, candidate), shape).sum())
-    counts["excluded_errors"] = int((paired.present[name] & ~(old.usable & candidate.usable)).sum())
-    counts["unmatched"] = paired.unmatched[name]
-    scores, _, _ = score_results((old, candidate), shape, **smooth)
-    against = against_new(name, views, joints, shape, **smooth)
-    return Candidate(name, role, predictions.provenance, counts, metrics, scores, against)
+def _candidate(measured: Measured, name: str, role: Role, provenance: Provenance) -> Candidate:
+    counts, metrics = flip_figures(measured, name)
+    old, own = measured.views["old"], measured.views[name]
+    counts["excluded_errors"] = int((measured.paired.present[name] & ~(old.usable & own.usable)).sum())
+    counts["unmatched"] = measured.paired.unmatched[name]
+    scores = score_figures(measured, name).metrics
+    return Candidate(name, role, provenance, counts, metrics, scores, against_new(measured, name))

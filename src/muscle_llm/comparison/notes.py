@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
-from muscle_llm.comparison.pairing import Paired
+from muscle_llm.comparison.measured import Measured
+from muscle_llm.comparison.types import Role
 from muscle_llm.comparison.views import View
 
 __all__ = ["exclusions", "notes"]
 
 
-def exclusions(old: View, new: View, paired: Paired) -> dict[str, int | None]:
+def exclusions(measured: Measured) -> dict[str, int | None]:
     """Return how many rows were left out, and why."""
+    old, new, paired = measured.views["old"], measured.views["new"], measured.paired
     both = old.usable & new.usable
     return {
         "paired": paired.n,
@@ -33,13 +35,20 @@ def exclusions(old: View, new: View, paired: Paired) -> dict[str, int | None]:
 
 
 def notes(
+    measured: Measured,
     counts: Mapping[str, int | None],
     lacking: Mapping[str, int],
-    views: Mapping[str, View],
-    reruns: Sequence[str] = (),
+    roles: Mapping[str, Role],
 ) -> list[str]:
-    """Return one sentence for everything that could mislead."""
-    found = []
+    """Return one sentence for everything that could mislead.
+
+    Args:
+        measured: the versions, side by side.
+        counts: of the comparison.
+        lacking: score -> number of instances without it.
+        roles: candidate -> its role.
+    """
+    found, views = [], measured.views
     graded = views["old"].correct is not None and views["new"].correct is not None
     if counts["excluded_errors"]:
         found.append(
@@ -48,9 +57,8 @@ def notes(
         )
     if graded and counts["excluded_unscored"]:
         found.append(
-            f"{counts['excluded_unscored']} rows are left out of the flips: right or wrong is not known "
-            f"in both "
-            "versions."
+            f"{counts['excluded_unscored']} rows are left out of the flips: they are ungraded in at least "
+            "one version."
         )
     for side in ("old", "new"):
         version = views[side]
@@ -60,7 +68,7 @@ def notes(
             found.append(f"{counts[f'truncated_{side}']} answers of {side} are cut off by the length limit.")
         if version.correct is not None and not np.any(version.correct):
             found.append(
-                f"{side} has nothing right; check that answer and reference (or correct) are mapped rightly."
+                f"{side} has no right answers; check the mapping of answer and reference, or of correct."
             )
     if counts.get("flips_same_answer"):
         found.append(
@@ -69,9 +77,9 @@ def notes(
         )
     if counts.get("n") and counts.get("clusters") == 1:
         found.append("all instances are in one cluster: no figure has an interval.")
-    measured = [n for n in reruns if graded and views[n].correct is not None]
-    if len(measured) > 1:
-        found.append(f"of {len(measured)} re-runs of old, the first, {measured[0]!r}, is the noise floor.")
+    reruns = [n for n, role in roles.items() if role == "noise_floor" and views[n].correct is not None]
+    if graded and len(reruns) > 1:
+        found.append(f"of {len(reruns)} re-runs of old, the first, {reruns[0]!r}, is the noise floor.")
     if not counts.get("n") and graded:
         found.append("no instance is graded in both versions.")
     found += [

@@ -232,11 +232,13 @@ def _content(old: pa.Table, new: pa.Table) -> dict[str, NDArray[np.bool_]]:
         ("prompt", "prompt", "prompt_hash"),
         ("reference", "references", "reference_hash"),
     ):
-        for name in (column, digest):
-            if name in old.column_names and name in new.column_names:
+        told = np.zeros(old.num_rows, bool)
+        for name in (column, digest):  # the hash where a row lacks the text
+            if name in old.column_names and name in new.column_names and not told.all():
                 compare = _lists_differ if name == "references" else _texts_differ
-                differs[what] = compare(old[name], new[name])
-                break
+                found = compare(old[name], new[name]) & ~told
+                differs[what] = differs.get(what, found) | found
+                told |= old[name].is_valid().to_numpy() & new[name].is_valid().to_numpy()
     return differs
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from muscle_llm.comparison.measure import Joint
+from muscle_llm.comparison.measured import Joint, Measured
 from muscle_llm.comparison.types import QUADRANTS
-from muscle_llm.comparison.views import Bools, Layout, View
+from muscle_llm.comparison.views import Bools
 from muscle_llm.predictions.arrow import pc
 
 __all__ = ["instance_table"]
@@ -21,23 +20,19 @@ _QUADRANT_OF_CODE = np.array([4, 3, 2, 2, 5, 5, 1, 0], np.int8)
 
 
 def instance_table(
-    tables: Mapping[str, pa.Table],
-    views: Mapping[str, View],
-    pair: Joint | None,
-    layout: Layout,
-    cause: pa.Array | None,
-    reliable: tuple[Bools, Bools] | None,
+    measured: Measured, cause: pa.Array | None, reliable: tuple[Bools, Bools] | None
 ) -> pa.Table:
     """Return one row per paired row that is usable in old and new, or, where answers are repeated, in either
     of them: there every answer counts, whatever became of its partner. See `Comparison.instances`.
     """
+    tables, views, layout = measured.paired.tables, measured.views, measured.layout
     old, new = tables["old"], tables["new"]
     columns: dict[str, Any] = {}
     for name in _SHARED:
         source = next((t for t in (old, new) if name in t.column_names), None)
         if source is not None:
             columns[name] = source[name]
-    columns["quadrant"] = _quadrants(pair, old.num_rows)
+    columns["quadrant"] = _quadrants(measured.joints["new"], old.num_rows)
     if cause is not None:
         columns["cause"] = cause
     if reliable is not None and layout.instance is not None:
@@ -45,11 +40,8 @@ def instance_table(
         columns["reliable_flip"] = pa.DictionaryArray.from_arrays(
             pa.array(words, mask=words < 0), pa.array(["negative", "positive"])
         )
-    for name in ("slices",):
-        source = next((t for t in (old, new) if name in t.column_names), None)
-        if source is not None:
-            for field in source.schema.field(name).type:
-                columns[f"slice:{field.name}"] = pc.struct_field(source[name], field.name)
+    slices = {**measured.slices("old"), **measured.slices("new"), **measured.slices("old")}
+    columns |= {f"slice:{name}": column for name, column in slices.items()}
     for version, table in tables.items():
         for name in _OWN:
             if name in table.column_names:

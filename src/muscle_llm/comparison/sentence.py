@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from muscle_llm.comparison.types import Comparison
 from muscle_llm.metrics.estimate import Estimate
 
 __all__ = ["between", "percent", "points", "summarise"]
@@ -31,19 +31,18 @@ def points(value: float) -> str:
     return f"{100 * value:+.1f}"
 
 
-def summarise(document: Mapping[str, Any], scored: Mapping[str, int]) -> str:
+def summarise(comparison: Comparison, scored: Mapping[str, int]) -> str:
     """Return the one sentence that stands above a comparison.
 
     Args:
-        document: the fields of a `Comparison`, by name.
+        comparison: all but its sentence.
         scored: number of instances that have a score in both versions, by score.
     """
-    old, new = document["old"].name, document["new"].name
-    metrics: Mapping[str, Estimate] = document["metrics"]
-    counts = document["counts"]
-    level = f"{round(100 * document['confidence'], 3):g} % interval"
+    old, new = comparison.old.name, comparison.new.name
+    metrics, counts = comparison.metrics, comparison.counts
+    level = f"{round(100 * comparison.confidence, 3):g} % interval"
     if not metrics["nfr"].defined:
-        return _of_scores(document["scores"], scored, old, new, level)
+        return _of_scores(comparison.scores, scored, old, new, level)
     nfr, difference = metrics["nfr"], metrics["accuracy_difference"]
     spread = between(nfr, percent, f"{level} ") or "no interval"
     if counts.get("rows"):
@@ -63,7 +62,7 @@ def summarise(document: Mapping[str, Any], scored: Mapping[str, int]) -> str:
         f"; accuracy goes from {percent(metrics['accuracy_old'].value)} to "
         f"{percent(metrics['accuracy_new'].value)} ({points(difference.value)} points{change})"
     )
-    excess = document.get("excess_nfr")
+    excess = comparison.excess_nfr
     if excess is not None and excess.defined:
         spread = between(excess, points, " (")
         text += f"; beyond the noise floor are {points(excess.value)} points of negative flips"

@@ -14,7 +14,7 @@ from muscle_llm.errors import InputError, MissingExtraError
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.predictions.schema import Provenance
 
-__all__ = ["QUADRANTS", "AgainstNew", "Candidate", "Comparison", "Role", "Side"]
+__all__ = ["QUADRANTS", "AgainstNew", "Candidate", "Comparison", "Role", "Side", "Slice"]
 
 VERSION = 1
 
@@ -46,6 +46,11 @@ class Side:
         """Return plain JSON types."""
         return {"name": self.name, "provenance": self.provenance.to_dict()}
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Side:
+        """Return the side that `to_dict` wrote."""
+        return cls(document["name"], Provenance(**document["provenance"]))
+
 
 @dataclass(frozen=True)
 class AgainstNew:
@@ -71,6 +76,12 @@ class AgainstNew:
             "scores": _scores(self.scores),
         }
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> AgainstNew:
+        """Return what `to_dict` wrote."""
+        counts = {k: v for k, v in document.items() if k not in ("metrics", "scores")}
+        return cls(counts, _metrics_from(document["metrics"]), _scores_from(document.get("scores")))
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -95,6 +106,76 @@ class Candidate:
             "against_new": self.against_new.to_dict(),
         }
 
+    @classmethod
+    def from_dict(cls, name: str, document: Mapping[str, Any]) -> Candidate:
+        """Return the candidate that `to_dict` wrote."""
+        return cls(
+            name=name,
+            role=document["role"],
+            provenance=Provenance(**document["provenance"]),
+            counts=document["counts"],
+            metrics=_metrics_from(document["metrics"]),
+            scores=_scores_from(document["scores"]),
+            against_new=AgainstNew.from_dict(document["against_new"]),
+        )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The instances of one value of a slice, such as the subject "law".
+
+    Attributes:
+        name: what is sliced by.
+        value: the instances' value of it.
+        counts: as of a `Comparison`.
+        metrics: as of a `Comparison`.
+        scores: as of a `Comparison`.
+        excess_nfr: negative flips beyond the noise floor, where there is a measured floor.
+        p: of the one-sided test "the accuracy fell" (without right and wrong: the mean of the first score).
+        q: p adjusted for the number of slices (Benjamini-Hochberg over all slices of the comparison).
+        worse: whether the slice is called worse.
+    """
+
+    name: str
+    value: str
+    counts: Counts
+    metrics: Metrics
+    scores: Scores = field(default_factory=dict)
+    excess_nfr: Estimate | None = None
+    p: float = 1.0
+    q: float = 1.0
+    worse: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        document: dict[str, Any] = {
+            "slice": self.name,
+            "value": self.value,
+            "counts": dict(self.counts),
+            "metrics": _metrics(self.metrics),
+        }
+        if self.excess_nfr is not None:
+            document["excess_nfr"] = self.excess_nfr.to_dict()
+        if self.scores:
+            document["scores"] = _scores(self.scores)
+        return {**document, "p": self.p, "q": self.q, "worse": self.worse}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Slice:
+        """Return the slice that `to_dict` wrote."""
+        excess = document.get("excess_nfr")
+        return cls(
+            name=document["slice"],
+            value=document["value"],
+            counts=document["counts"],
+            metrics=_metrics_from(document["metrics"]),
+            scores=_scores_from(document.get("scores")),
+            excess_nfr=None if excess is None else Estimate.from_dict(excess),
+            p=document["p"],
+            q=document["q"],
+            worse=document["worse"],
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -116,9 +197,7 @@ class Comparison:
             ``correct:V``, ``choice_scores:V`` and ``score:NAME:V``. Columns the logs do not tell are absent.
         task: name of the task, where the logs tell it.
         excess_nfr: negative flips beyond the noise floor, where there is a measured floor.
-        slices: one document per slice value: ``slice``, ``value``, ``counts``, ``metrics``, ``scores``,
-            ``excess_nfr`` (where there is a measured floor), and ``p``, ``q`` (Benjamini-Hochberg over all
-            slices), ``worse``.
+        slices: the figures of every value of every slice, and whether it got worse.
         causes: number of negative and of positive flips by cause (`muscle_llm.metrics.causes`).
         settings: how the comparison was made.
         warnings: what the reader must know, one sentence each.
@@ -135,7 +214,7 @@ class Comparison:
     candidates: Mapping[str, Candidate] = field(default_factory=dict)
     task: str | None = None
     excess_nfr: Estimate | None = None
-    slices: tuple[Mapping[str, Any], ...] = ()
+    slices: tuple[Slice, ...] = ()
     causes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -213,10 +292,36 @@ class Comparison:
         if self.excess_nfr is not None:
             document["excess_nfr"] = self.excess_nfr.to_dict()
         document["causes"] = {kind: dict(counts) for kind, counts in self.causes.items()}
-        document["slices"] = [dict(s) for s in self.slices]
+        document["slices"] = [s.to_dict() for s in self.slices]
         document["settings"] = dict(self.settings)
         document["warnings"] = list(self.warnings)
         return document
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], instances: pa.Table) -> Comparison:
+        """Return the comparison that `to_dict` wrote, with its instances.
+
+        Raises:
+            KeyError, TypeError, ValueError: the document is none of `to_dict`.
+        """
+        excess = document.get("excess_nfr")
+        return cls(
+            old=Side.from_dict(document["old"]),
+            new=Side.from_dict(document["new"]),
+            confidence=document["confidence"],
+            counts=document["counts"],
+            metrics=_metrics_from(document["metrics"]),
+            instances=instances,
+            scores=_scores_from(document["scores"]),
+            candidates={name: Candidate.from_dict(name, c) for name, c in document["candidates"].items()},
+            task=document["task"],
+            excess_nfr=None if excess is None else Estimate.from_dict(excess),
+            slices=tuple(Slice.from_dict(s) for s in document["slices"]),
+            causes=document.get("causes") or {},
+            settings=document["settings"],
+            warnings=tuple(document["warnings"]),
+            sentence=document["sentence"],
+        )
 
 
 def _renderer(kind: str) -> Any:
@@ -230,3 +335,11 @@ def _metrics(metrics: Metrics) -> dict[str, Any]:
 
 def _scores(scores: Scores) -> dict[str, Any]:
     return {name: {"metrics": _metrics(metrics)} for name, metrics in scores.items()}
+
+
+def _metrics_from(document: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate.from_dict(figure) for name, figure in document.items()}
+
+
+def _scores_from(document: Mapping[str, Any] | None) -> dict[str, dict[str, Estimate]]:
+    return {name: _metrics_from(block["metrics"]) for name, block in (document or {}).items()}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from muscle_llm.comparison import Comparison
 from muscle_llm.gate.verdict import Unit
@@ -88,30 +86,11 @@ def figures_of(comparison: Comparison) -> Figures:
 
 
 def slices_of(comparison: Comparison) -> dict[str, dict[str, Figures]]:
-    """Return the figures by slice and value, from the slices' documents."""
+    """Return the figures by slice and value."""
     found: dict[str, dict[str, Figures]] = {}
-    for document in comparison.slices:
-        counts = document.get("counts") or {}
-        metrics = dict(document.get("metrics") or {})
-        if document.get("excess_nfr") is not None:
-            metrics["excess_nfr"] = document["excess_nfr"]
-        scores = {
-            name: _estimates(block.get("metrics") or {})
-            for name, block in (document.get("scores") or {}).items()
-        }
-        figures = Figures(counts.get("n", document.get("n")), _estimates(metrics), scores)
-        found.setdefault(str(document["slice"]), {})[str(document["value"])] = figures
+    for part in comparison.slices:
+        metrics = dict(part.metrics)
+        if part.excess_nfr is not None:
+            metrics["excess_nfr"] = part.excess_nfr
+        found.setdefault(part.name, {})[part.value] = Figures(part.counts.get("n"), metrics, part.scores)
     return found
-
-
-def _estimates(metrics: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: _estimate(figure) for name, figure in metrics.items()}
-
-
-def _estimate(figure: Any) -> Estimate:
-    if isinstance(figure, Estimate):
-        return figure
-    value, low, high = (
-        math.nan if figure.get(key) is None else float(figure[key]) for key in ("value", "low", "high")
-    )
-    return Estimate(value, low, high, figure.get("reason"))

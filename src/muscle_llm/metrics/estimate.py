@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,21 @@ class Estimate:
         if self.reason is not None:
             document["reason"] = self.reason
         return document
+
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Estimate:
+        """Return the figure that `to_dict` wrote.
+
+        Example:
+            >>> Estimate.from_dict(Estimate(0.25, 0.1, 0.4).to_dict())
+            Estimate(value=0.25, low=0.1, high=0.4, reason=None)
+        """
+        value, low, high = (
+            math.nan if document.get(key) is None else float(document[key])
+            for key in ("value", "low", "high")
+        )
+        return cls(value, low, high, document.get("reason"))
 
 
 def undefined(reason: str) -> Estimate:

@@ -42,9 +42,9 @@ def render_markdown(comparison: Comparison) -> str:
         parts.append(_metrics(f"score {escape_markdown(name)}", metrics, SMOOTH_DEFINITIONS, level))
     if comparison.candidates and comparison.metrics["nfr"].defined:
         parts.append(_candidates(comparison))
-    worse = [s for s in comparison.slices if s.get("worse")]
+    worse = [s for s in comparison.slices if s.worse]
     if worse:
-        named = [escape_markdown(f"{s['slice']} = {s['value']}", _NAME) for s in worse[:_MOST_SLICES]]
+        named = [escape_markdown(f"{s.name} = {s.value}", _NAME) for s in worse[:_MOST_SLICES]]
         more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
         parts.append(f"Slices that got worse (false discoveries controlled): {', '.join(named)}{more}.")
     parts += _broken(comparison)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from muscle_llm.comparison import AgainstNew, Candidate, Comparison, Side, compare
+from muscle_llm.comparison import Comparison, compare
 from muscle_llm.errors import InputError, RunError
 from muscle_llm.files import atomic_path
-from muscle_llm.metrics.estimate import Estimate
-from muscle_llm.predictions.schema import Provenance
 from muscle_llm.predictions.store import read_store
 
 __all__ = ["read_comparison", "read_run", "write_comparison"]
@@ -54,7 +49,7 @@ def read_comparison(path: str | os.PathLike[str]) -> Comparison:
     try:
         table = pq.read_table(path)
         document = json.loads((table.schema.metadata or {})[METADATA_KEY])
-        return _comparison(document, table.replace_schema_metadata(None))
+        return Comparison.from_dict(document, table.replace_schema_metadata(None))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: holds no comparison of this package; write one with: muscle-llm compare ... --save FILE"
@@ -108,58 +103,4 @@ def _repeat_comparison(path: Path) -> Comparison:
         on_mismatch=settings.get("on_mismatch", "error"),
         tolerance=settings.get("tolerance", 0.0),
         similarity=settings.get("similarity", ()),
-    )
-
-
-def _estimate(document: Mapping[str, Any]) -> Estimate:
-    value, low, high = (
-        math.nan if document.get(key) is None else float(document[key]) for key in ("value", "low", "high")
-    )
-    return Estimate(value, low, high, document.get("reason"))
-
-
-def _metrics(document: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: _estimate(estimate) for name, estimate in document.items()}
-
-
-def _scores(document: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
-    return {name: _metrics(block["metrics"]) for name, block in document.items()}
-
-
-def _candidate(name: str, document: Mapping[str, Any]) -> Candidate:
-    against = document["against_new"]
-    counts = {k: v for k, v in against.items() if k not in ("metrics", "scores")}
-    return Candidate(
-        name=name,
-        role=document["role"],
-        provenance=Provenance(**document["provenance"]),
-        counts=document["counts"],
-        metrics=_metrics(document["metrics"]),
-        scores=_scores(document["scores"]),
-        against_new=AgainstNew(counts, _metrics(against["metrics"]), _scores(against.get("scores") or {})),
-    )
-
-
-def _comparison(document: Mapping[str, Any], instances: pa.Table) -> Comparison:
-    excess = document.get("excess_nfr")
-    sides = {
-        side: Side(document[side]["name"], Provenance(**document[side]["provenance"]))
-        for side in ("old", "new")
-    }
-    return Comparison(
-        old=sides["old"],
-        new=sides["new"],
-        confidence=document["confidence"],
-        counts=document["counts"],
-        metrics=_metrics(document["metrics"]),
-        instances=instances,
-        scores=_scores(document["scores"]),
-        candidates={name: _candidate(name, c) for name, c in document["candidates"].items()},
-        task=document["task"],
-        excess_nfr=None if excess is None else _estimate(excess),
-        slices=tuple(document["slices"]),
-        causes=document.get("causes") or {},
-        settings=document["settings"],
-        warnings=tuple(document["warnings"]),
-        sentence=document["sentence"],
     )
