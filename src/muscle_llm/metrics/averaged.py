@@ -6,45 +6,30 @@ with one answer each that is a one in a single cell.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
+from muscle_llm.metrics import figures
 from muscle_llm.metrics.clusters import difference_estimate, rate_estimate, smooth_estimate
 from muscle_llm.metrics.estimate import Estimate, undefined
-from muscle_llm.metrics.flips import NO_ANSWERS
+from muscle_llm.metrics.figures import (
+    ALL,
+    NO_ANSWERS,
+    Cells,
+    Difference,
+    Drop,
+    Figure,
+    Lift,
+    Share,
+    needs_answers,
+)
 
-__all__ = ["LINEAR", "averaged_flip_metrics", "cell_values", "one_hot"]
+__all__ = ["averaged_flip_metrics", "cell_values", "one_hot"]
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.integer]
-
-# Metrics that are means of a per-instance value: metric -> the cells that count, by index 4 c + 2 d + same.
-LINEAR: dict[str, tuple[int, ...]] = {
-    "accuracy_old": (4, 5, 6, 7),
-    "accuracy_new": (2, 3, 6, 7),
-    "nfr": (4, 5),
-    "pfr": (2, 3),
-    "nfr_mc": (0, 4),
-    "agreement": (1, 3, 5, 7),
-    "churn": (0, 2, 4, 6),
-    "both_right": (6, 7),
-    "both_right_same": (7,),
-    "both_right_changed": (6,),
-    "gain": (2, 3),
-    "both_wrong": (0, 1),
-    "both_wrong_same": (1,),
-    "both_wrong_changed": (0,),
-    "regression": (4, 5),
-}
-_NEED_ANSWERS = {
-    "nfr_mc",
-    "agreement",
-    "churn",
-    "both_right_same",
-    "both_right_changed",
-    "both_wrong_same",
-    "both_wrong_changed",
-}
 
 
 def one_hot(codes: NDArray[np.uint8]) -> Floats:
@@ -64,19 +49,25 @@ def cell_values(cells: Floats, metric: str) -> Floats:
 
     Args:
         cells: shape (N, 8), numbers of pairs (`pair_cells`).
-        metric: one of `LINEAR`.
+        metric: a figure that is a share of all instances (`FIGURES`).
 
     Returns:
         Shape (N,); NaN for an instance without pairs.
+
+    Raises:
+        ValueError: the figure is no share of all instances.
 
     Example:
         >>> cell_values(one_hot(np.array([4, 7], np.uint8)), "nfr").tolist()
         [1.0, 0.0]
     """
-    return _share(cells, LINEAR[metric])
+    figure = figures.FIGURES[metric]
+    if not isinstance(figure, Share) or figure.given != ALL:
+        raise ValueError(f"{metric} is no share of all instances")
+    return _share(cells, figure.cells)
 
 
-def _share(cells: Floats, chosen: tuple[int, ...]) -> Floats:
+def _share(cells: Floats, chosen: Cells) -> Floats:
     counts = np.zeros((8, 2))
     counts[list(chosen), 0] = counts[:, 1] = 1
     hits, pairs = (cells @ counts).T
@@ -113,44 +104,32 @@ def averaged_flip_metrics(
 
     Source: as `flip_metrics`; clusters as in Miller 2024 (arXiv 2411.00640).
     """
-    metrics: dict[str, Estimate] = {}
-    for name in LINEAR:
-        known = answers_known or name not in _NEED_ANSWERS
-        values = cell_values(cells, name)
-        metrics[name] = rate_estimate(values, clusters, confidence) if known else undefined(NO_ANSWERS)
-    old, new, lost = (cell_values(cells, n) for n in ("accuracy_old", "accuracy_new", "nfr"))
-    difference = difference_estimate(new - old, clusters, confidence)
-    metrics["accuracy_difference"] = difference
-    metrics["nfr_floor"] = _floor(difference)
-    old_wrong, new_wrong = _share(cells, (0, 1, 2, 3)), _share(cells, (0, 1, 4, 5))
-    metrics["btc"] = _given(
-        cell_values(cells, "both_right"), old, clusters, confidence, "old has nothing right"
-    )
-    metrics["bec"] = _given(
-        cell_values(cells, "both_wrong"), old_wrong, clusters, confidence, "old has nothing wrong"
-    )
+    share = cache(lambda chosen: _share(cells, chosen))
 
-    def relative(means: tuple[Floats, ...]) -> Floats:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return means[0] / (means[1] * means[2])
+    @cache
+    def estimate(figure: Figure) -> Estimate:
+        match figure:
+            case Share():
+                if figure.given == ALL:
+                    return rate_estimate(share(figure.cells), clusters, confidence)
+                return _given(share(figure.hits), share(figure.given), clusters, confidence, figure.reason)
+            case Difference():
+                return difference_estimate(share(figure.first) - share(figure.second), clusters, confidence)
+            case Drop():
+                return _drop(estimate(figure.of))
+            case Lift():
+                parts = share(figure.first & figure.second), share(figure.first), share(figure.second)
+                return _lift(parts, estimate(figure.both), clusters, confidence, seed, figure.reason)
 
-    relative_nfr = smooth_estimate(
-        (lost, old, new_wrong),
-        relative,
-        clusters,
-        confidence=confidence,
-        seed=seed,
-        reason="old has nothing right, or new nothing wrong",
-    )
-    low, high = float(np.maximum(0.0, relative_nfr.low)), relative_nfr.high
-    if relative_nfr.value == 0:  # then no draw has a flip either: the rate's own interval
-        low, high = metrics["nfr"].low, metrics["nfr"].high / float(old.mean() * new_wrong.mean())
-    metrics["nfr_relative"] = Estimate(relative_nfr.value, low, high, relative_nfr.reason)
+    metrics = {}
+    for name, figure in figures.FIGURES.items():
+        known = answers_known or not needs_answers(figure) or not len(cells)
+        metrics[name] = estimate(figure) if known else undefined(NO_ANSWERS)
     metrics["mcnemar_p"] = undefined(reason)
     return metrics
 
 
-def _floor(difference: Estimate) -> Estimate:
+def _drop(difference: Estimate) -> Estimate:
     """Return max(0, -difference), bounds alike; NaN stays NaN."""
     if not difference.defined:
         return difference
@@ -173,3 +152,26 @@ def _given(hits: Floats, base: Floats, clusters: Codes | None, confidence: float
     linear = rate + (hits - rate * base) / base.mean()
     found = rate_estimate(linear, None if clusters is None else clusters[inside], confidence)
     return Estimate(rate, found.low, found.high)
+
+
+def _lift(
+    parts: tuple[Floats, Floats, Floats],
+    both: Estimate,
+    clusters: Codes | None,
+    confidence: float,
+    seed: int,
+    reason: str,
+) -> Estimate:
+    """Return mean(both) / (mean(first) mean(second)), with its bootstrap interval.
+
+    Where it is 0, no draw has any either: then with the interval of mean(both) over what chance would give.
+    """
+
+    def ratio(means: tuple[Floats, ...]) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return means[0] / (means[1] * means[2])
+
+    found = smooth_estimate(parts, ratio, clusters, confidence=confidence, seed=seed, reason=reason)
+    if found.value == 0:
+        return Estimate(0.0, both.low, both.high / float(parts[1].mean() * parts[2].mean()))
+    return Estimate(found.value, float(np.maximum(0.0, found.low)), found.high, found.reason)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from muscle_llm.metrics.averaged import LINEAR
 from muscle_llm.metrics.clusters import cluster_standard_error
-from muscle_llm.metrics.estimate import Estimate, undefined
-from muscle_llm.metrics.flips import JointCounts, flip_values, undefined_reason
+from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.metrics.flips import count_estimates
 from muscle_llm.metrics.repeats import benjamini_hochberg
-from muscle_llm.metrics.uncertainty import mcnemar, paired_difference, wilson, z_value
 
 __all__ = ["WORSE_LEVEL", "SliceTest", "mean_fell", "slice_cells", "slice_metrics", "worse_slices"]
 
@@ -74,55 +72,9 @@ def slice_metrics(
         >>> metrics[0]["nfr"].value, float(p[0])
         (0.25, 0.588099)
     """
-    values = flip_values(cells)
-    n = cells.sum((-3, -2, -1))
-    old, wrong = cells[:, 1].sum((-2, -1)), cells[:, 0].sum((-2, -1))
-    lost, gained = cells[:, 1, 0].sum(-1), cells[:, 0, 1].sum(-1)
-    bounds: dict[str, tuple[Floats, Floats]] = {}
-    for name in LINEAR:
-        bounds[name] = wilson(np.rint(values[name] * n), n, confidence)
-    bounds["btc"] = wilson(cells[:, 1, 1].sum(-1), old, confidence)
-    bounds["bec"] = wilson(cells[:, 0, 0].sum(-1), wrong, confidence)
-    low, high = paired_difference(gained, lost, n, confidence)
-    bounds["accuracy_difference"] = (low, high)
-    bounds["nfr_floor"] = (np.maximum(0, -high), np.maximum(0, -low))
-    bounds["nfr_relative"] = _relative_bounds(values, n, bounds["nfr"][1], confidence)
-    p = mcnemar(lost, gained)
-    results = []
-    for index in range(len(cells)):
-        counts = JointCounts(cells[index], answers_known)
-        metrics = {}
-        for name, column in values.items():
-            reason = undefined_reason(name, float(column[index]), counts)
-            metrics[name] = (
-                undefined(reason)
-                if reason
-                else Estimate(
-                    float(column[index]), float(bounds[name][0][index]), float(bounds[name][1][index])
-                )
-            )
-        metrics["mcnemar_p"] = Estimate(float(p[index]))
-        results.append(metrics)
-    return results, p
-
-
-def _relative_bounds(
-    values: dict[str, Floats], n: Floats, nfr_high: Floats, confidence: float
-) -> tuple[Floats, Floats]:
-    """Return the interval of nfr/(a (1-b)) from the variance of its logarithm, for joint multinomial
-    counts; where nothing flipped, from the upper bound of nfr."""
-    nfr, a, b = values["nfr"], values["accuracy_old"], 1 - values["accuracy_new"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # The influence of an instance on the logarithm is 1[flip]/nfr - 1[old right]/a - 1[new wrong]/b + 1.
-        both = 1 / nfr - 1 / a - 1 / b + 1
-        variance = nfr * both**2 + (a - nfr) * (1 - 1 / a) ** 2 + (b - nfr) * (1 - 1 / b) ** 2
-        variance += np.maximum(1 - a - b + nfr, 0)
-        spread = np.exp(z_value(confidence) * np.sqrt(np.maximum(variance, 0) / n))
-        relative = values["nfr_relative"]
-        low, high = relative / spread, relative * spread
-        highest = nfr_high / (a * b)
-    none = nfr == 0
-    return np.where(none, 0.0, low), np.where(none, highest, high)
+    metrics = count_estimates(cells, answers_known=answers_known, confidence=confidence)
+    p = np.array([m["mcnemar_p"].value for m in metrics])
+    return metrics, np.where(np.isnan(p), 1.0, p)
 
 
 def mean_fell(values: Floats, clusters: NDArray[np.integer] | None = None) -> float:
