@@ -137,7 +137,7 @@ def test_everything_different_leaves_nothing_to_compare():
 def test_other_settings_are_refused_or_told(field, what):
     values = (0, 5) if field == "num_fewshot" else ("x", "y")
     a, b = (predictions(["1"], Provenance(**{field: v}), correct=[True]) for v in values)
-    with pytest.raises(ComparabilityError, match=rf"the {what}.* differs"):
+    with pytest.raises(ComparabilityError, match=rf"differ in the {what}"):
         compare(a, b)
     assert any(what in w for w in compare(a, b, on_mismatch="intersect").warnings)
     unknown = predictions(["1"], correct=[True])

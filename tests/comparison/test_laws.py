@@ -13,7 +13,7 @@ from muscle_llm.comparison import Comparison, summarise_tasks
 from muscle_llm.errors import ComparabilityError, InputError
 from muscle_llm.gate import Policy, Rules, judge
 from muscle_llm.metrics.estimate import Estimate
-from muscle_llm.predictions import Predictions
+from muscle_llm.predictions import Predictions, Provenance
 
 Rows = list[dict[str, Any]]
 
@@ -305,3 +305,40 @@ def test_rows_without_a_prompt_are_compared_by_its_hash():
 def test_a_misspelled_on_mismatch_is_refused():
     with pytest.raises(InputError, match="'error' or 'intersect'"):
         compare([{"id": 1, "correct": True}], [{"id": 2, "correct": True}], on_mismatch="Error")  # pyright: ignore
+
+
+def told(**extra: str) -> Predictions:
+    provenance = Provenance(seed=int(extra.pop("seed", "0")), extra=extra)
+    return Predictions(
+        Predictions.from_columns({"id": ["a", "b"], "correct": [True, False]}).table, provenance
+    )
+
+
+def test_settings_that_differ_are_refused_and_only_the_difference_is_shown():
+    cold, hot = (told(generation=f'{{"max_tokens": 64, "temperature": {t}}}') for t in (0.0, 1.0))
+    with pytest.raises(ComparabilityError, match=r"generation settings: {'temperature': 0.0} in old"):
+        compare(cold, hot)
+    assert any(
+        "Generation" in w or "generation" in w for w in compare(cold, hot, on_mismatch="intersect").warnings
+    )
+    with pytest.raises(ComparabilityError, match="solver"):
+        compare(told(solver="[1]"), told(solver="[2]"))
+    assert compare(cold, cold).warnings == ()
+
+
+def test_a_rerun_may_have_another_seed_but_new_may_not():
+    old, again = told(), told(seed="1")
+    with pytest.raises(ComparabilityError, match="the seed: 0 in old, 1 in new"):
+        compare(old, again)
+    result = compare(old, old, {"again": again}, roles={"again": "noise_floor"})
+    assert result.excess_nfr is not None
+
+
+def test_the_same_question_in_another_chat_template_is_compared_when_asked():
+    shared = {"id": ["a", "b"], "correct": [True, False], "instance_hash": ["1", "2"]}
+    old, new = (Predictions.from_columns({**shared, "prompt": [f"<{t}>a", f"<{t}>b"]}) for t in "xy")
+    with pytest.raises(ComparabilityError, match="worded differently, as by another chat template"):
+        compare(old, new)
+    result = compare(old, new, on_mismatch="intersect")
+    assert result.counts["n"] == 2
+    assert any("the questions are the same" in w for w in result.warnings)

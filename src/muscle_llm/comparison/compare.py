@@ -75,7 +75,9 @@ def compare(
     _check_settings(confidence, tolerance, on_mismatch)
     sides = {"old": old, "new": new, **candidates}
     sides = {name: with_similarity(p, similarity, name) for name, p in sides.items()}
-    measured = measure(pair(sides, on_mismatch), confidence=confidence, tolerance=tolerance)
+    reruns = [name for name, role in roles.items() if role == "noise_floor"]
+    paired = pair(sides, on_mismatch, reruns=reruns)
+    measured = measure(paired, confidence=confidence, tolerance=tolerance)
     _check_measurable(measured.views)
     counts, metrics = flip_figures(measured, "new")
     counts.update(exclusions(measured))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,25 +10,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from muscle_llm.comparison.comparability import content_differs, same_instance, settings_differ, way_out
 from muscle_llm.errors import ComparabilityError
 from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.build import check_unique
-from muscle_llm.predictions.schema import Predictions, Provenance
+from muscle_llm.predictions.schema import Predictions
 
 __all__ = ["OnMismatch", "Paired", "pair"]
 
 OnMismatch = Literal["error", "intersect"]
-
-# Settings that must agree before a figure means anything, and what messages call them.
-_SETTINGS = {
-    "task": "task",
-    "metric": "metric",
-    "filter": "answer filter",
-    "num_fewshot": "number of examples in the prompt",
-    "chat_template": "chat template",
-    "harness_version": "harness version",
-}
-_EXTRA_SETTINGS = {"fewshot_seed": "seed of the examples in the prompt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +45,19 @@ class Paired:
         return self.tables["old"].num_rows
 
 
-def pair(versions: Mapping[str, Predictions], on_mismatch: OnMismatch = "error") -> Paired:
+def pair(
+    versions: Mapping[str, Predictions],
+    on_mismatch: OnMismatch = "error",
+    *,
+    reruns: Collection[str] = (),
+) -> Paired:
     """Return the rows of all versions, paired by (id, repeat), after checking that they can be compared.
 
     Args:
         versions: ``old``, ``new``, then the candidates.
         on_mismatch: ``"error"`` refuses any difference; ``"intersect"`` goes on with the rows that agree.
+            There the same question in another wording, as another chat template makes it, agrees.
+        reruns: candidates that are old again, which may have another seed.
 
     Raises:
         ComparabilityError: rows, prompts, references or settings differ; says which and how many.
@@ -74,9 +71,7 @@ def pair(versions: Mapping[str, Predictions], on_mismatch: OnMismatch = "error")
     warnings: list[str] = []
     for name, predictions in versions.items():
         check_unique(predictions, _label(name, predictions))
-    for name, predictions in versions.items():
-        if name != "old":
-            _check_settings(versions["old"].provenance, predictions.provenance, name, on_mismatch, warnings)
+    _check_settings(versions, on_mismatch, reruns, warnings)
     keys = _keys({name: p.table for name, p in versions.items()})
     frame, rows, unmatched = _match(keys, versions, on_mismatch, warnings)
     tables = {"old": _take(versions["old"].table, frame)}
@@ -85,58 +80,77 @@ def pair(versions: Mapping[str, Predictions], on_mismatch: OnMismatch = "error")
         tables[name] = _take(versions[name].table, indices)
         if name != "new":
             present[name] = _valid(indices, tables["old"].num_rows)
-    agree = np.ones(tables["old"].num_rows, bool)
-    dropped: dict[str, int] = {}
-    for name in rows:
-        there = present.get(name)
-        for what, differs in _content(tables["old"], tables[name]).items():
-            differs = differs if there is None else differs & there
-            count = int(differs.sum())
-            if not count:
-                continue
-            message = _differ(name, what, count, tables["old"]["id"], differs, len(agree))
-            if on_mismatch == "error":
-                raise ComparabilityError(
-                    f"{message} Compare runs of the same questions, or leave those instances out with "
-                    "--on-mismatch intersect."
-                )
-            warnings.append(f"{message} They are left out.")
-            dropped[f"{what}:{name}"] = count
-            if name == "new":
-                agree &= ~differs
-            else:
-                present[name] = present[name] & ~differs
-    if not agree.all():
-        mask = pa.array(agree)
-        tables = {name: table.filter(mask) for name, table in tables.items()}
-        present = {name: there[agree] for name, there in present.items()}
+    agree, dropped = _check_content(tables, present, on_mismatch, warnings)
     if not agree.any():
         raise ComparabilityError(
             "no instance is left on which old and new have the same prompt and reference."
         )
+    if not agree.all():
+        mask = pa.array(agree)
+        tables = {name: table.filter(mask) for name, table in tables.items()}
+        present = {name: there[agree] for name, there in present.items()}
     return Paired(tables, present, unmatched, dropped, tuple(warnings))
+
+
+def _check_settings(
+    versions: Mapping[str, Predictions], on_mismatch: OnMismatch, reruns: Collection[str], warnings: list[str]
+) -> None:
+    old = versions["old"].provenance
+    for name, predictions in versions.items():
+        if name == "old":
+            continue
+        for message in settings_differ(old, predictions.provenance, name, reruns):
+            if on_mismatch == "error":
+                raise ComparabilityError(
+                    f"{message} Figures would mix the update with that difference; evaluate both alike, or "
+                    "accept it with --on-mismatch intersect."
+                )
+            warnings.append(f"{message[0].upper()}{message[1:]}")
+
+
+def _check_content(
+    tables: Mapping[str, pa.Table],
+    present: dict[str, NDArray[np.bool_]],
+    on_mismatch: OnMismatch,
+    warnings: list[str],
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Return which rows have the same content in old and new, and how many are dropped for what; candidates
+    lose the rows on which they differ (``present``)."""
+    old = tables["old"]
+    agree = np.ones(old.num_rows, bool)
+    dropped: dict[str, int] = {}
+    for name, table in tables.items():
+        if name == "old":
+            continue
+        for what, differs in content_differs(old, table).items():
+            differs = differs & present.get(name, True)
+            if not differs.any():
+                continue
+            if on_mismatch == "error":
+                raise ComparabilityError(
+                    f"{_differ(name, what, old['id'], differs)} {way_out(what, differs, old, table)}"
+                )
+            reworded = differs & same_instance(old, table) if what == "prompt" else np.zeros_like(differs)
+            if reworded.any():
+                warnings.append(
+                    f"the prompt of {int(reworded.sum())} of {len(agree)} instances is worded differently in "
+                    f"{name}; the questions are the same and are compared."
+                )
+                differs = differs & ~reworded
+            if not differs.any():
+                continue
+            warnings.append(f"{_differ(name, what, old['id'], differs)} They are left out.")
+            dropped[f"{what}:{name}"] = int(differs.sum())
+            if name == "new":
+                agree &= ~differs
+            else:
+                present[name] = present[name] & ~differs
+    return agree, dropped
 
 
 def _label(name: str, predictions: Predictions) -> str:
     files = list(predictions.provenance.sources)
     return f"{name} ({files[0]})" if files else name
-
-
-def _check_settings(
-    old: Provenance, other: Provenance, name: str, on_mismatch: OnMismatch, warnings: list[str]
-) -> None:
-    pairs = [(what, getattr(old, key), getattr(other, key)) for key, what in _SETTINGS.items()]
-    pairs += [(what, old.extra.get(key), other.extra.get(key)) for key, what in _EXTRA_SETTINGS.items()]
-    for what, a, b in pairs:
-        if a is None or b is None or a == b:
-            continue
-        message = f"the {what} differs: {a!r} in old, {b!r} in {name}."
-        if on_mismatch == "error":
-            raise ComparabilityError(
-                f"{message} Figures would mix the update with that difference; "
-                "evaluate both alike, or accept it with --on-mismatch intersect."
-            )
-        warnings.append(f"{message[0].upper()}{message[1:]}")
 
 
 def _keys(tables: Mapping[str, pa.Table]) -> dict[str, pa.ChunkedArray]:
@@ -225,44 +239,9 @@ def _take(table: pa.Table, indices: pa.Array | None) -> pa.Table:
     return table if indices is None else table.take(indices)
 
 
-def _content(old: pa.Table, new: pa.Table) -> dict[str, NDArray[np.bool_]]:
-    """Return what is known on both sides -> whether it differs, per row."""
-    differs: dict[str, NDArray[np.bool_]] = {}
-    for what, column, digest in (
-        ("prompt", "prompt", "prompt_hash"),
-        ("reference", "references", "reference_hash"),
-    ):
-        told = np.zeros(old.num_rows, bool)
-        for name in (column, digest):  # the hash where a row lacks the text
-            if name in old.column_names and name in new.column_names and not told.all():
-                compare = _lists_differ if name == "references" else _texts_differ
-                found = compare(old[name], new[name]) & ~told
-                differs[what] = differs.get(what, found) | found
-                told |= old[name].is_valid().to_numpy() & new[name].is_valid().to_numpy()
-    return differs
-
-
-def _texts_differ(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.bool_]:
-    # A prompt one side does not know (null) tells nothing.
-    return pc.fill_null(pc.not_equal(a, b), False).to_numpy()
-
-
-def _lists_differ(a: pa.ChunkedArray, b: pa.ChunkedArray) -> NDArray[np.bool_]:
-    known = pc.and_(a.is_valid(), b.is_valid()).to_numpy()
-    lengths = [pc.fill_null(pc.list_value_length(x), 0).to_numpy() for x in (a, b)]
-    differs = known & (lengths[0] != lengths[1])
-    rows = np.flatnonzero(known & ~differs)
-    index = pa.array(rows)
-    left, right = (x.take(index) for x in (a, b))
-    values = [pc.list_flatten(x) for x in (left, right)]
-    same = pc.fill_null(pc.equal(*values), True).to_numpy()
-    parents = np.repeat(rows, lengths[0][rows])
-    differs[parents[~same]] = True
-    return differs
-
-
-def _differ(
-    name: str, what: str, count: int, ids: pa.ChunkedArray, differs: NDArray[np.bool_], n: int
-) -> str:
+def _differ(name: str, what: str, ids: pa.ChunkedArray, differs: NDArray[np.bool_]) -> str:
     first = ids[int(np.flatnonzero(differs)[0])].as_py()[:60]
-    return f"the {what} of {count} of {n} instances differs between old and {name} (such as id {first!r})."
+    return (
+        f"the {what} of {int(differs.sum())} of {differs.size} instances differs between old and {name} "
+        f"(such as id {first!r})."
+    )
