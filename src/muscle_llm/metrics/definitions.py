@@ -35,22 +35,24 @@ DEFINITIONS: dict[str, Definition] = {
         "positive flips (PFR)", "share that old gets wrong and new gets right", better="higher"
     ),
     "nfr_mc": Definition(
-        "wrong and changed (NFR_mc)",
+        "NFR + changed errors (NFR_mc)",
         "share where new is wrong with another answer than old's",
         better="lower",
     ),
     "btc": Definition(
-        "backward trust (BTC)",
+        "backward trust compat. (BTC)",
         "share of the instances old gets right that new gets right too",
         better="higher",
     ),
     "bec": Definition(
-        "backward errors (BEC)", "share of the instances old gets wrong that new gets wrong too"
+        "backward error compat. (BEC)",
+        "share of the instances old gets wrong that new gets wrong too",
     ),
     "agreement": Definition("same answer", "share of the instances with the same answer in both versions"),
     "churn": Definition("churn", "share of the instances whose answer changed", better="lower"),
     "nfr_floor": Definition(
-        "NFR forced by accuracy", "negative flips that the drop in accuracy alone forces: max(0, old - new)"
+        "minimum NFR (accuracy drop)",
+        "least NFR that these accuracies allow: max(0, old - new)",
     ),
     "nfr_relative": Definition(
         "relative NFR",
@@ -104,8 +106,8 @@ SMOOTH_DEFINITIONS: dict[str, Definition] = {
     "mean_difference": Definition(
         "mean difference", "mean score of new minus that of old", "score", "higher"
     ),
-    "pfr": Definition("better (PFR)", "share whose score rose by more than the tolerance", better="higher"),
-    "nfr": Definition("worse (NFR)", "share whose score fell by more than the tolerance", better="lower"),
+    "pfr": Definition("improved (PFR)", "share whose score rose by more than the tolerance", better="higher"),
+    "nfr": Definition("regressed (NFR)", "share whose score fell by more than the tolerance", better="lower"),
     "gain": Definition("mean gain", "mean rise among the instances that rose", "score", "higher"),
     "regress": Definition("mean regress", "mean fall among the instances that fell", "score", "lower"),
     "d_mean": Definition(

@@ -67,8 +67,8 @@ _LABELS = {
     "accuracy_new": "Accuracy",
     "accuracy_difference": "Accuracy, change from old",
     "excess_nfr": "Above the noise floor",
-    "btc": "Stays right (BTC)",
-    "bec": "Stays wrong (BEC)",
+    "btc": "Backward trust compatibility (BTC)",
+    "bec": "Backward error compatibility (BEC)",
     "score.mean_new": "Mean score",
     "score.mean_difference": "Mean change",
 }
