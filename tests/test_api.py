@@ -87,7 +87,7 @@ def test_a_comparison_renders_itself():
     result = muscle_llm.compare(hostile, [{**row, "answer": "0", "slice_kind": "<script>|*"} for row in NEW])
     assert json.loads(result.to_json()) == json.loads(json.dumps(result.to_dict()))
     text = result.to_markdown()
-    assert "| negative flips \\(NFR\\) |" in text or "| negative flips (NFR) |" in text
+    assert "| negative flips (NFR) |" in text
     assert "<script>" not in text
     shown = result._repr_html_()
     assert shown.startswith("<div>")
@@ -103,6 +103,7 @@ def test_the_package_is_imported_lazily_and_knows_its_names():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert {"compare", "read_predictions"} <= set(dir(muscle_llm))
+    assert dir(muscle_llm) == sorted(muscle_llm.__all__)
+    assert all(getattr(muscle_llm, name) is not None for name in muscle_llm.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = muscle_llm.nothing

@@ -46,3 +46,8 @@ def test_a_mean_over_equal_values_is_no_certainty(n):
     constant = smooth_metrics(np.ones(n), np.ones(n))["mean_difference"]
     assert constant.value == 0
     assert np.isnan(constant.low)
+
+
+def test_differences_whose_square_is_0_have_an_interval():
+    found = difference_estimate(np.array([0.0, 7e-162]))
+    assert found.low < 0 < found.high

@@ -56,7 +56,7 @@ def predictions(
     if repeats > 1:
         columns["repeat"] = questions["repeat"]
     provenance = Provenance(
-        model=model, task="word problems", format="table", seed=seed, sources={f"{model}.jsonl": "0f" * 32}
+        model=model, task="word problems", format="table", sources={f"{model}.jsonl": "0f" * 32}
     )
     table = Predictions.from_columns(columns).table
     return Predictions(table.set_column(1, "repeat", table["repeat"].cast("int32")), provenance)

@@ -36,6 +36,7 @@ _BOOTSTRAP_CLUSTERS = 2000
 _ROUNDING = 1e-12  # a standard error below this share of the largest value is one of rounding
 
 _SQUARABLE = 1e100  # larger numbers, which only damaged scores are, are scaled before they are squared
+_TINY = 1e-150  # the square of a smaller error is 0
 
 
 def cluster_standard_error(values: Floats, clusters: Codes | None = None) -> tuple[float, int]:
@@ -158,7 +159,7 @@ def rate_bounds(
 
 def _effective(variance: Floats, error: Floats, clusters: ArrayLike) -> Floats:
     """Return how many independent instances of this variance have this standard error."""
-    varies, count = error > 0, np.asarray(clusters, float)
+    varies, count = error > _TINY, np.asarray(clusters, float)
     return np.where(varies, variance * count / (count - 1) / np.where(varies, error, 1.0) ** 2, count)
 
 

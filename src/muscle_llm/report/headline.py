@@ -11,13 +11,13 @@ __all__ = ["best_remedy", "headline"]
 
 
 def headline(document: Mapping[str, Any]) -> str:
-    """Return the sentence on top of the page, from a comparison document.
+    r"""Return the sentence on top of the page, from a comparison document.
 
     The document's own ``sentence`` carries the intervals; this one is for reading at a glance.
 
     Example:
         >>> headline({"metrics": {"nfr": {"value": 0.031}, "accuracy_difference": {"value": 0.024}}})
-        '3.1% of all answers break; accuracy +2.4 points.'
+        '3.1\xa0% of all answers break; accuracy +2.4 points.'
         >>> change = {"value": 0.004, "low": -0.01, "high": 0.018}
         >>> headline({"metrics": {"nfr": {"value": 0}, "accuracy_difference": change}})
         'No right answer breaks; accuracy is not shown to change (+0.4 points).'

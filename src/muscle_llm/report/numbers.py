@@ -8,9 +8,10 @@ from typing import Any
 
 from muscle_llm.report.definitions import Unit
 
-__all__ = ["MINUS", "count", "figure", "interval", "is_number"]
+__all__ = ["MINUS", "PERCENT", "count", "figure", "interval", "is_number"]
 
 MINUS = "\N{MINUS SIGN}"
+PERCENT = "\N{NO-BREAK SPACE}%"
 
 
 def is_number(value: object) -> bool:
@@ -29,7 +30,7 @@ def count(value: int | float | None) -> str:
 
 
 def figure(value: float | None, unit: Unit, *, digits: int = 2, signed: bool | None = None) -> str:
-    """Write a figure in its unit.
+    r"""Write a figure in its unit.
 
     Args:
         value: as stored; shares and points in 0..1.
@@ -39,9 +40,9 @@ def figure(value: float | None, unit: Unit, *, digits: int = 2, signed: bool | N
 
     Example:
         >>> figure(0.06672, "share"), figure(-0.0131, "points"), figure(None, "share")
-        ('6.67%', '−1.31', '–')
+        ('6.67\xa0%', '−1.31', '–')
         >>> figure(1e-9, "p"), figure(-12.345, "percent", digits=1)
-        ('< 0.0001', '−12.3%')
+        ('< 0.0001', '−12.3\xa0%')
     """
     if value is None or not is_number(value):
         return "–"
@@ -56,9 +57,9 @@ def figure(value: float | None, unit: Unit, *, digits: int = 2, signed: bool | N
     elif unit == "ratio":
         text = f"{value:{plus}.2f}"
     elif unit == "percent":
-        text = f"{value:{plus}.{digits}f}%"
+        text = f"{value:{plus}.{digits}f}{PERCENT}"
     else:
-        text = f"{100 * value:{plus}.{digits}f}" + ("%" if unit == "share" else "")
+        text = f"{100 * value:{plus}.{digits}f}" + (PERCENT if unit == "share" else "")
     return text.replace("-", MINUS)
 
 
@@ -76,6 +77,6 @@ def interval(estimate: Mapping[str, Any], unit: Unit, *, digits: int = 2) -> str
     low, high = estimate.get("low"), estimate.get("high")
     if not (is_number(low) and is_number(high)):
         return ""
-    bounds = [figure(bound, unit, digits=digits).rstrip("%") for bound in (low, high)]
+    bounds = [figure(bound, unit, digits=digits).removesuffix(PERCENT) for bound in (low, high)]
     between = " to " if any(b[0] in f"+{MINUS}" for b in bounds) else " – "
     return between.join(bounds)

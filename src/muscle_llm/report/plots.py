@@ -228,7 +228,7 @@ def _remedies(axes: Axes, document: Mapping[str, Any]) -> None:
 def _percent(value: float, place: float) -> str:
     """Label of a tick."""
     del place
-    return f"{100 * value:.4g}%"
+    return f"{100 * value:.4g} %"
 
 
 def _whiskers(estimate: Mapping[str, Any]) -> list[list[float]] | None:

@@ -23,14 +23,14 @@ class SliceRow:
 
 
 def slice_rows(document: Mapping[str, Any]) -> Iterator[SliceRow]:
-    """Return the slices of a comparison document, the largest NFR first.
+    r"""Return the slices of a comparison document, the largest NFR first.
 
     Example:
         >>> metrics = {"nfr": {"value": 0.1, "low": 0.05, "high": 0.2}, "accuracy_difference": {"value": 0.0}}
         >>> piece = {"slice": "level", "value": "5", "counts": {"n": 40}, "metrics": metrics, "worse": False}
         >>> row = next(slice_rows({"slices": [piece]}))
         >>> row.name, row.cells, row.worse
-        ('level 5', (('10.0%', '5.0 – 20.0'), ('+0.0', '')), 'no')
+        ('level 5', (('10.0\xa0%', '5.0 – 20.0'), ('+0.0', '')), 'no')
     """
     columns: tuple[tuple[str, Unit], ...] = (("nfr", "share"), ("accuracy_difference", "points"))
 

@@ -32,7 +32,7 @@ const countText = (value) => (Number.isFinite(value) ? grouped.format(value) : "
 const signedText = (value, digits) =>
   Number.isFinite(value) ? (value > 0 ? "+" : "") + value.toFixed(digits).replace("-", MINUS) : "\u2013";
 const shareText = (value, digits = 1) =>
-  Number.isFinite(value) ? (100 * value).toFixed(digits).replace("-", MINUS) + "%" : "\u2013";
+  Number.isFinite(value) ? (100 * value).toFixed(digits).replace("-", MINUS) + "\u00a0%" : "\u2013";
 const numberText = (value, digits = 3) =>
   Number.isFinite(value) ? value.toFixed(digits).replace("-", MINUS) : "\u2013";
 

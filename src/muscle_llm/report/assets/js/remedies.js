@@ -40,7 +40,7 @@ class RemedyPlot {
   draw(width) {
     const height = Math.min(360, Math.max(260, width * 0.42));
     const { x, y } = this.scales(width, height);
-    const percent = (value) => `${d3.format("~r")(Number((100 * value).toPrecision(6)))}%`;
+    const percent = (value) => `${d3.format("~r")(Number((100 * value).toPrecision(6)))}\u00a0%`;
     const below = svg("g", { transform: `translate(0,${height - 42})`, class: "axis" });
     d3.select(below).call(d3.axisBottom(x).ticks(Math.max(3, width / 110)).tickFormat(percent).tickSizeOuter(0));
     const left = svg("g", { transform: "translate(48,0)", class: "axis" });
