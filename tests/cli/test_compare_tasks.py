@@ -177,3 +177,106 @@ def test_hostile_task_names_stay_in_their_folder(capsys, tmp_path):
     assert code == 0
     assert len(list((tmp_path / "out").iterdir())) == 5
     assert "<script>b" not in (tmp_path / "out" / "index.html").read_text()
+
+
+def _document(doc, filter_, right):
+    return {
+        "doc_id": doc,
+        "doc": {},
+        "target": "1",
+        "arguments": {"gen_args_0": {"arg_0": f"Q{doc}", "arg_1": {"until": []}}},
+        "resps": [["1"]],
+        "filtered_resps": ["1" if right else "2"],
+        "filter": filter_,
+        "metrics": ["exact_match"],
+        "exact_match": float(right),
+    }
+
+
+FILTERS = {"sums": ("strict-match", "flexible-extract"), "words": ("none",)}
+
+
+def _runs(folder, **filters):
+    """Two runs of lm-evaluation-harness; each task with its filters, the later ones right more often."""
+    for side in ("old", "new"):
+        (folder / side).mkdir()
+        for task, names in filters.items():
+            rows = [_document(doc, name, doc <= at) for at, name in enumerate(names) for doc in range(4)]
+            path = folder / side / f"samples_{task}_2026-01-21T03-44-18.458309.jsonl"
+            path.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return folder / "old", folder / "new"
+
+
+def test_a_filter_is_for_the_tasks_that_have_several(tmp_path, capsys):
+    runs = _runs(tmp_path, **FILTERS)
+    code, out, _ = run(capsys, *runs, "--filter", "flexible-extract", "--json", "-")
+    assert code == 0
+    tasks = json.loads(out)["tasks"]
+    filters = {task: d["old"]["provenance"]["filter"] for task, d in tasks.items()}
+    assert filters == {"sums": "flexible-extract", "words": "none"}
+    assert tasks["sums"]["metrics"]["accuracy_old"]["value"] == 0.5
+    code, out, err = run(capsys, *runs, "--filter", "strict_match")
+    assert (code, out) == (2, "")
+    assert "task sums: " in err
+    assert "no filter 'strict_match'. Did you mean 'strict-match'" in err
+
+
+def test_a_filter_that_no_task_has_is_refused(tmp_path, capsys):
+    runs = _runs(tmp_path, sums=("none",), words=("none",))
+    code, out, err = run(capsys, *runs, "--filter", "strict-match", "--html", tmp_path / "page")
+    assert (code, out) == (2, "")
+    assert "--filter strict-match: no task has a filter of that name" in err
+    assert not (tmp_path / "page").exists()
+
+
+@pytest.mark.parametrize("option", ["--filter", "--metric"])
+def test_an_option_that_means_nothing_to_any_task_is_refused(folders, capsys, option):
+    code, out, err = run(capsys, *folders, option, "nosuch")
+    assert (code, out) == (2, "")
+    assert f"{option} nosuch" in err
+    assert "is read as 'table'" in err
+
+
+def test_a_metric_is_for_the_logs_that_have_metrics(tmp_path, capsys):
+    runs = _runs(tmp_path, words=("none",))
+    table = tmp_path / "new.jsonl"
+    table.write_text("".join(json.dumps({"id": i, "answer": "1", "reference": "1"}) + "\n" for i in range(4)))
+    log = next(runs[0].iterdir())
+    code, _, err = run(capsys, log, table, "--metric", "nosuch")
+    assert code == 2
+    assert "no metric 'nosuch'" in err
+    code, out, _ = run(
+        capsys, log, table, "--metric", "exact_match", "--on-mismatch", "intersect", "--json", "-"
+    )
+    assert code == 0
+    assert json.loads(out)["counts"]["positive_flips"] == 3
+
+
+def test_nothing_is_written_where_a_later_task_cannot_be_compared(folders, capsys, tmp_path):
+    last = sorted(TASKS)[-1]
+    (folders[1] / f"{last}.jsonl").write_text("{broken")
+    outputs = {name: tmp_path / "out" / name for name in ("html", "flips", "save", "llm-comparator")}
+    arguments = [x for name, path in outputs.items() for x in (f"--{name}", path)]
+    code, out, err = run(capsys, *folders, *arguments)
+    assert (code, out) == (2, "")
+    assert f"task {last}: " in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_instances_are_written_as_of_the_task_alone(folders, capsys, tmp_path):
+    assert run(capsys, *folders, "--html", tmp_path / "all", "--flips", tmp_path / "flips")[0] == 0
+    pair = [f"{folder}#arc" for folder in folders]
+    assert run(capsys, *pair, "--flips", tmp_path / "arc.jsonl")[0] == 0
+    assert (tmp_path / "flips" / "arc.jsonl").read_text() == (tmp_path / "arc.jsonl").read_text()
+
+
+def test_a_side_of_errors_only_is_said(folders, capsys):
+    rows_ = [{"id": i, "answer": None, "reference": "1", "error": "timeout"} for i in range(5)]
+    (folders[1] / "arc.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows_))
+    code, _, err = run(capsys, *folders)
+    assert code == 2
+    assert "task arc: " in err
+    assert "every one of its 5 rows has an error, such as 'timeout'" in err
+    code, _, err = run(capsys, *(f"{folder}#arc" for folder in folders))
+    assert code == 2
+    assert "every one of its 5 rows has an error" in err

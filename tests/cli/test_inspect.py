@@ -82,6 +82,10 @@ def test_a_folder_lists_its_tasks(tmp_path, capsys):
     assert "task                   sums" in shown
     assert main(["inspect", str(tmp_path), "--select", "law"]) == 0
     assert "rows                   2 of 2 instances" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path), "--metric", "nosuch"]) == 2
+    assert "Choose one with --select" in capsys.readouterr().out
+    assert main(["inspect", str(tmp_path), "--select", "law", "--metric", "nosuch"]) == 2
+    assert "--metric nosuch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "empty.jsonl"])

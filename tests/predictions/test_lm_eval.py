@@ -75,6 +75,7 @@ def test_multiple_choice_takes_the_most_likely_option_and_keeps_the_likelihoods(
     assert p.table["scores"].to_pylist() == [{"acc_norm": 0.0}, {"acc_norm": 0.0}]
     assert p.table["prompt_hash"].to_pylist() == ["p0", "p1"]
     assert p.table["reference_hash"].to_pylist() == ["t2", "t0"]
+    assert p.table["instance_hash"].to_pylist() == ["d0", "d1"]
     normalised = read_predictions(_write(tmp_path, rows), metric="acc_norm")
     assert normalised.table["answer"].to_pylist() == ["very warm", "very warm"]
     assert normalised.table["correct"].to_pylist() == [False, False]

@@ -58,7 +58,7 @@ KINDS = ["jsonl", "json", "wrapped.json", "jsonl.gz", "json.zip", "bom.jsonl", "
 def test_every_kind_of_table_gives_the_same_predictions(tmp_path, kind):
     table = read_predictions(_write(tmp_path, kind), columns=MAP).table
     assert table["id"].to_pylist() == ["007", "8", "9"]
-    assert table["answer"].to_pylist() == ["A", None, " C "]
+    assert table["answer"].to_pylist() == ["A", None, "C"]
     assert table["references"].to_pylist() == [["A"], ["B"], ["C"]]
     assert table["correct"].to_pylist() == [True, False, True]
     assert table["scores"].to_pylist() == [{"f1": 0.5}, {"f1": 0.25}, {"f1": 1.0}]

@@ -9,14 +9,49 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from muscle_llm.comparison import Comparison
     from muscle_llm.predictions import Predictions
+    from muscle_llm.predictions.finding import Log
+    from muscle_llm.predictions.readers import ReadOptions
 
-__all__ = ["Folders", "Inputs", "Settings"]
-
-Folders = Mapping[str, Mapping[str, "Callable[[], Predictions]"]]
+__all__ = ["Folders", "Inputs", "Settings", "read_logs"]
 
 
-# Formats in which what counts as right is settled already.
-_ONE_METRIC = ("table", "muscle-llm")
+@dataclass(frozen=True)
+class Folders:
+    """Versions that are folders of tasks.
+
+    Attributes:
+        tasks: version -> task -> function that finds its log.
+        filter: the answer filter that at least one of the tasks must have.
+    """
+
+    tasks: Mapping[str, Mapping[str, Callable[[], Log]]]
+    filter: str | None
+
+
+def read_logs(logs: Mapping[str, Log]) -> dict[str, Predictions]:
+    """Read every version's one task.
+
+    Raises:
+        InputError: a log cannot be used, or all of its answers are errors.
+    """
+    found = {}
+    for name, log in logs.items():
+        found[name] = log.read()
+        _refuse_all_errors(found[name], log.source.label)
+    return found
+
+
+def _refuse_all_errors(predictions: Predictions, label: str) -> None:
+    from muscle_llm.errors import InputError, clip
+
+    table = predictions.table
+    if "error" not in table.column_names or not len(table) or table["error"].null_count:
+        return
+    raise InputError(
+        f"{label}: every one of its {len(table)} rows has an error, such as "
+        f"{clip(table['error'][0].as_py())!r}, so nothing can be compared. If that column does not say what "
+        "went wrong, name the one that does with --map error=COLUMN."
+    )
 
 
 @dataclass(frozen=True)
@@ -47,74 +82,42 @@ class Inputs:
         """Read every version's one task.
 
         Raises:
-            InputError: a file cannot be used, or ``--filter`` or ``--metric`` means nothing to any of them.
+            InputError: a file cannot be used, or an option means nothing to any of them.
         """
-        from muscle_llm.predictions import read_predictions
+        from muscle_llm.predictions.finding import find_log, where_taken
 
-        found = {
-            name: read_predictions(
-                path,
-                columns=self._columns(name),
-                format=self.format,
-                filter=self.filter,
-                metric=self.metric,
-                extract=self.extract,
-                select=self.select,
-            )
-            for name, path in self.paths.items()
-        }
-        self._refuse_unused(found)
-        return found
-
-    def _refuse_unused(self, found: Mapping[str, Predictions]) -> None:
-        from muscle_llm.errors import InputError
-
-        told = {name: predictions.provenance for name, predictions in found.items()}
-        formats = ", ".join(f"{self.paths[name]} is read as '{p.format}'" for name, p in told.items())
-        if self.filter is not None and self.filter not in {p.filter for p in told.values()}:
-            raise InputError(
-                f"--filter {self.filter}: only lm-evaluation-harness logs have answer filters, and none of "
-                f"the files is one ({formats}). Leave --filter out."
-            )
-        if self.metric is not None and all(p.format in _ONE_METRIC for p in told.values()):
-            raise InputError(
-                f"--metric {self.metric}: none of the files holds several metrics to choose from "
-                f"({formats}). Leave --metric out; --map correct=COLUMN names the column that decides."
-            )
+        logs = [find_log(path, self.format, self._options(name)) for name, path in self.paths.items()]
+        return read_logs(dict(zip(self.paths, where_taken(logs), strict=True)))
 
     def folders(self) -> Folders | None:
-        """Return version -> task -> function that reads it, where old and new are folders and one of them
-        holds several tasks; else ``None``.
+        """Return the folders where old and new are folders and one of them holds several tasks; else
+        ``None``.
 
         Raises:
             InputError: a candidate is a file while old and new are folders.
         """
         from muscle_llm.errors import InputError
+        from muscle_llm.predictions.finding import find_logs
 
-        old, new = self._tasks("old"), self._tasks("new")
-        if old is None or new is None or len(old) == len(new) == 1:
-            return None
-        found = {"old": old, "new": new}
+        found = {}
         for name, path in self.paths.items():
-            if name in found:
-                continue
-            tasks = self._tasks(name)
+            tasks = find_logs(path, self.format, self._options(name))
+            if tasks is None and len(found) < 2:  # old or new
+                return None
             if tasks is None:
                 raise InputError(
                     f"{path}: old and new are folders of tasks; name a folder of tasks here too."
                 )
             found[name] = tasks
-        return found
+            if name == "new" and len(found["old"]) == len(found["new"]) == 1:
+                return None
+        return Folders(found, self.filter)
 
-    def _tasks(self, name: str) -> dict[str, Callable[[], Predictions]] | None:
+    def _options(self, name: str) -> ReadOptions:
         from muscle_llm.predictions.readers import ReadOptions
-        from muscle_llm.predictions.reading import folder_readers
 
-        options = ReadOptions(self._columns(name), self.filter, self.metric, self.extract, self.select)
-        return folder_readers(self.paths[name], self.format, options)
-
-    def _columns(self, name: str) -> Mapping[str, str]:
-        return self.columns["old" if name in self.of_old else "new"]
+        columns = self.columns["old" if name in self.of_old else "new"]
+        return ReadOptions(columns, self.filter, self.metric, self.extract, self.select)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from muscle_llm.cli.compare_inputs import Folders, Settings
+from muscle_llm.cli.compare_inputs import Folders, Settings, read_logs
 from muscle_llm.cli.compare_outputs import (
     Outputs,
     instance_texts,
@@ -22,6 +24,7 @@ from muscle_llm.errors import ComparabilityError, InputError
 if TYPE_CHECKING:
     from muscle_llm.comparison import Comparison, TaskSummary
     from muscle_llm.gate import Policy, TasksVerdict, Verdict
+    from muscle_llm.predictions.finding import Log
 
 __all__ = ["compare_folders"]
 
@@ -31,12 +34,16 @@ def compare_folders(
 ) -> TasksVerdict | None:
     """Compare every task that old and new both hold; write and show the tasks and what they come to.
 
-    One task is in memory at a time. Tasks of one side only are named, and with a policy they are not passed.
+    All tasks are compared before anything is written: a mistake in the last one leaves no half report. One
+    task is in memory at a time; the others wait in a temporary folder. Tasks of one side only are named, and
+    with a policy they are not passed.
 
     Raises:
         InputError: no task is in both, or a task cannot be read or compared; the message names the task.
     """
     from muscle_llm.comparison import summarise_tasks
+    from muscle_llm.predictions.finding import check_filter
+    from muscle_llm.report.stored import read_comparison, write_comparison
     from muscle_llm.report.tasks import file_names
 
     folders_to = {"html": outputs.html, "flips": outputs.flips, "llm-comparator": outputs.llm_comparator}
@@ -47,7 +54,7 @@ def compare_folders(
         raise InputError(
             f"--html {outputs.html}: several tasks give an index and a page per task; name a folder for them."
         )
-    old, new = folders["old"], folders["new"]
+    old, new = folders.tasks["old"], folders.tasks["new"]
     tasks = [t for t in old if t in new]
     only_old, only_new = tuple(t for t in old if t not in new), tuple(t for t in new if t not in old)
     if not tasks:
@@ -56,34 +63,70 @@ def compare_folders(
             "To compare one with one, name them: OLD#TASK NEW#TASK."
         )
     files = file_names(tasks)
+    logs = _logs(tasks, folders)
     results: dict[str, Comparison] = {}
     verdicts: dict[str, Verdict | None] = {}
-    for task in tasks:
-        result = _compare_task(task, folders, settings)
-        if policy is not None:
-            from muscle_llm.gate import judge_task
-
-            verdicts[task] = judge_task(policy, result)
-        _keep_task(result, verdicts.get(task), outputs, files[task])
-        # The instances are written; only the figures are needed for the rest.
-        results[task] = dataclasses.replace(result, instances=result.instances.slice(0, 0))
     verdict = None
-    if policy is not None:
-        from muscle_llm.gate import judge_tasks
+    with tempfile.TemporaryDirectory() as place:
+        stored = (
+            {task: Path(place) / f"{files[task]}.parquet" for task in tasks} if _per_task(outputs) else {}
+        )
+        for task in tasks:
+            with _named(task):
+                result = dataclasses.replace(settings.compare(read_logs(logs[task])), task=task)
+                if policy is not None:
+                    from muscle_llm.gate import judge_task
 
-        verdict = judge_tasks(policy, verdicts, only_old)
-    summary = summarise_tasks(results, only_old=only_old, only_new=only_new)
+                    verdicts[task] = judge_task(policy, result)
+            if task in stored:
+                write_comparison(result, stored[task])
+            # The instances are stored; only the figures are needed for the rest.
+            results[task] = dataclasses.replace(result, instances=result.instances.slice(0, 0))
+        check_filter(folders.filter, _filters(results))
+        if policy is not None:
+            from muscle_llm.gate import judge_tasks
+
+            verdict = judge_tasks(policy, verdicts, only_old)
+        summary = summarise_tasks(results, only_old=only_old, only_new=only_new)
+        for task, path in stored.items():
+            _keep_task(read_comparison(path), verdicts.get(task), outputs, files[task])
     _write(results, summary, verdict, outputs, files)
     return verdict
 
 
-def _compare_task(task: str, folders: Folders, settings: Settings) -> Comparison:
-    versions = {}
+def _per_task(outputs: Outputs) -> bool:
+    """Whether something is written for each task."""
+    return any((outputs.html, outputs.flips, outputs.llm_comparator, outputs.save, outputs.plots))
+
+
+def _logs(tasks: Sequence[str], folders: Folders) -> dict[str, dict[str, Log]]:
+    """Return task -> version -> its log; candidates may lack a task."""
+    from muscle_llm.predictions.finding import where_taken
+
+    found: dict[tuple[str, str], Log] = {}
+    for task in tasks:
+        with _named(task):
+            for version, known in folders.tasks.items():
+                if task in known:
+                    found[task, version] = known[task]()
+    logs: dict[str, dict[str, Log]] = {task: {} for task in tasks}
+    for (task, version), log in zip(found, where_taken(list(found.values())), strict=True):
+        logs[task][version] = log
+    return logs
+
+
+def _filters(results: Mapping[str, Comparison]) -> Iterator[str | None]:
+    """Yield the answer filters that the tasks were read by."""
+    for result in results.values():
+        for side in (result.old, result.new, *result.candidates.values()):
+            yield side.provenance.filter
+
+
+@contextlib.contextmanager
+def _named(task: str) -> Iterator[None]:
+    """Name the task in what goes wrong."""
     try:
-        for name, tasks in folders.items():
-            if task in tasks:
-                versions[name] = tasks[task]()
-        return dataclasses.replace(settings.compare(versions), task=task)
+        yield
     except ComparabilityError as error:
         raise ComparabilityError(f"task {task}: {error}") from error
     except InputError as error:

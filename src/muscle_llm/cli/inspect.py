@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from muscle_llm.predictions.describe import Description
+    from muscle_llm.predictions.readers import ReadOptions
 
 __all__ = ["command"]
 
@@ -54,13 +55,19 @@ def command(
         emit_json(description.to_dict(), "-")
     else:
         with standard_output():
-            for line in _lines(description):
+            for line in _lines(description, _problem(description, options)):
                 click.echo(line)
-    # Several tasks in a folder are no problem: folder is compared with folder.
-    return 2 if description.problem is not None and len(description.tasks) < 2 else 0
+    return 2 if _problem(description, options) is not None else 0
 
 
-def _lines(description: Description) -> Iterator[str]:
+def _problem(description: Description, options: ReadOptions) -> str | None:
+    """Return what stands in the way of reading. Several tasks in a folder do not, since folder is compared
+    with folder, unless an option was given that only the reading of one task can check."""
+    told = options.columns or options.filter or options.metric
+    return description.problem if len(description.tasks) < 2 or told else None
+
+
+def _lines(description: Description, problem: str | None) -> Iterator[str]:
     """Yield what to print; everything that comes from a log is made safe for the terminal."""
     yield _line("file", description.path)
     yield _line("format", description.format or "folder of predictions files")
@@ -76,8 +83,8 @@ def _lines(description: Description) -> Iterator[str]:
     if description.summary is not None or len(description.tasks) < 2:
         for role, path in description.columns.items():
             yield _line(f"{role} from", path)
-    if description.problem is not None and len(description.tasks) < 2:
-        yield _line("problem", description.problem, 2000)
+    if problem is not None:
+        yield _line("problem", problem, 2000)
 
 
 def _line(name: str, value: Any, limit: int = 200) -> str:

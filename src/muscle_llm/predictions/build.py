@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,49 @@ import pyarrow as pa
 from muscle_llm.errors import InputError, clip
 from muscle_llm.predictions import convert
 from muscle_llm.predictions.arrow import pc
-from muscle_llm.predictions.mapping import NTH, ROW
+from muscle_llm.predictions.mapping import NTH, ROW, with_guesses
 from muscle_llm.predictions.raw import Batch, RawRows
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
 
-__all__ = ["answers_match", "build", "check_unique"]
+__all__ = ["answers_match", "build", "build_guessed", "check_unique", "converted"]
 
 _COLUMN = {"reference": "references"}
+
+
+def build_guessed(
+    open_rows: Callable[[], RawRows],
+    named: Mapping[str, str],
+    provenance: Callable[[Mapping[str, str]], Provenance],
+    extract: Mapping[str, str] | None = None,
+) -> Predictions:
+    """Return the predictions that rows hold under the user's mapping, completed by obvious names.
+
+    A stream of rows may show a column late, such as the first error after thousands of answers. Where the
+    columns of all rows would have been guessed otherwise than those of the first, the rows are read again.
+
+    Args:
+        open_rows: returns the rows, from the start each time.
+        named: role -> dotted path, from the user; see `muscle_llm.predictions.mapping.with_guesses`.
+        provenance: returns where the rows come from, for the mapping used.
+        extract: as for `build`.
+
+    Raises:
+        InputError: as for `build`.
+    """
+    raw = open_rows()
+    roles = with_guesses(named, raw.columns())
+    try:
+        found = build(raw, roles, provenance(roles), extract)
+    except InputError:
+        again = with_guesses(named, raw.all_columns())
+        if again == roles:
+            raise
+    else:
+        again = with_guesses(named, raw.columns())
+        if again == roles:
+            return found
+        del found  # The rows may fill half the memory.
+    return build(open_rows(), again, provenance(again), extract)
 
 
 def build(
@@ -31,7 +67,9 @@ def build(
     r"""Return the predictions that ``raw`` holds under the given mapping.
 
     Where ``correct`` is not mapped but answer and reference are, an answer is right when it equals one of the
-    references after leading and trailing white space is removed; no answer (null) without an error is wrong.
+    references; no answer (null) without an error is wrong. Answers lose their outer white space, so that
+    what is graded alike counts as the same answer; where one is extracted from a text, the text is kept as
+    ``output`` unless another column is mapped to it.
 
     Args:
         raw: the rows of a file.
@@ -46,6 +84,7 @@ def build(
     """
     if not raw.columns():
         raise InputError(f"{raw.label}: holds no rows.")
+    _check_extract(raw.label, roles, extract or {})
     if "id" not in roles:
         raise InputError(
             f"{raw.label}: no column is known to hold the instance id; name it with --map id=COLUMN "
@@ -65,8 +104,36 @@ def build(
     return dataclasses.replace(predictions, unique=True)
 
 
+def _check_extract(label: str, roles: Mapping[str, str], extract: Mapping[str, str]) -> None:
+    for role in extract:
+        if role not in ("answer", "reference"):
+            raise InputError(f"{label}: --extract finds an answer or a reference in a text, no {role!r}.")
+        if role not in roles:
+            raise InputError(
+                f"{label}: --extract needs a text to find the {role} in, and no column is known to hold one; "
+                f"name it with --map {role}=COLUMN."
+            )
+
+
 def _typed(raw: RawRows, batch: Batch, roles: Mapping[str, str], extract: Mapping[str, str]) -> pa.Table:
     """Return one batch with the schema's columns and types."""
+    columns = converted(raw, batch, roles, extract)
+    missing = pc.index(pc.is_null(columns["id"]), pa.scalar(True)).as_py()
+    if missing >= 0:
+        raise InputError(f"{raw.where(batch.first + missing)}: the id ({roles['id']!r}) is missing.")
+    if "repeat" not in columns:
+        columns["repeat"] = pa.array(np.zeros(batch.size, np.int32))
+    return pa.table({name: columns[name] for name in COLUMNS if name in columns})
+
+
+def converted(
+    raw: RawRows, batch: Batch, roles: Mapping[str, str], extract: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return column of the schema -> its values in one batch, for the roles that are mapped.
+
+    Raises:
+        InputError: a value has the wrong kind; it names the row.
+    """
     columns: dict[str, Any] = {}
     nested: dict[str, dict[str, pa.Array]] = {"scores": {}, "slices": {}}
 
@@ -82,15 +149,12 @@ def _typed(raw: RawRows, batch: Batch, roles: Mapping[str, str], extract: Mappin
             nested["slices"][convert.value_text(name) or ""] = convert.to_text(array)
         else:
             columns[_COLUMN.get(base, base)] = _column(base, array, path, where, extract)
-    missing = pc.index(pc.is_null(columns["id"]), pa.scalar(True)).as_py()
-    if missing >= 0:
-        raise InputError(f"{where(missing)}: the id ({roles['id']!r}) is missing.")
-    if "repeat" not in columns:
-        columns["repeat"] = pa.array(np.zeros(batch.size, np.int32))
+            if base == "answer" and base in extract and "output" not in roles:
+                columns["output"] = convert.to_text(array)
     for name, fields in nested.items():
         if fields:
             columns[name] = pa.StructArray.from_arrays(list(fields.values()), list(fields))
-    return pa.table({name: columns[name] for name in COLUMNS if name in columns})
+    return columns
 
 
 def _special(path: str, batch: Batch) -> pa.Array:
@@ -108,16 +172,16 @@ def _column(
     if base == "choice_scores":
         return convert.to_float_list(array, f"{path!r}", where)
     if base == "choices":
-        return convert.to_text_list(array)
+        return convert.trim(convert.to_text_list(array))
     if base == "reference":
         lists = convert.to_text_list(array)
         return _map_values(lists, extract[base]) if base in extract else lists
     if base == "error":
-        text = convert.to_text(array)
-        none = pc.is_in(pc.utf8_trim_whitespace(text), pa.array(["", "false", "None", "null"]))
-        return pc.if_else(none, pa.scalar(None, pa.string()), text)
+        return convert.to_error(array)
     text = convert.to_text(array)
-    return _extracted(text, extract[base]) if base in extract else text
+    if base in extract:
+        text = _extracted(text, extract[base])
+    return convert.trim(text) if base == "answer" else text
 
 
 def _extracted(text: pa.Array, pattern: str) -> pa.Array:

@@ -16,11 +16,13 @@ from muscle_llm.predictions.arrow import pc
 __all__ = [
     "to_arrow",
     "to_bool",
+    "to_error",
     "to_float",
     "to_float_list",
     "to_int",
     "to_text",
     "to_text_list",
+    "trim",
     "value_text",
 ]
 
@@ -28,7 +30,8 @@ Where = Callable[[int], str]
 
 _TRUE = ("true", "1", "1.0", "yes", "y", "t", "correct", "right", "pass", "passed", "c")
 _FALSE = ("false", "0", "0.0", "no", "n", "f", "incorrect", "wrong", "fail", "failed", "i")
-_MISSING = ("", "nan", "na", "n/a", "none", "null")
+_MISSING = ("", "nan", "na", "n/a", "<na>", "none", "null")
+_NO_ERROR = (*_MISSING, "false", "no", "0", "0.0", "[]", "{}")
 _EXACT = 2.0**53
 
 
@@ -137,6 +140,21 @@ def to_text_list(array: pa.Array) -> pa.Array:
     return _lists(values.drop_null(), valid.to_numpy(zero_copy_only=False).astype(np.int64), valid)
 
 
+def trim(array: pa.Array) -> pa.Array:
+    """Return texts, or lists of texts, without outer white space.
+
+    Example:
+        >>> trim(pa.array([" a b\\n", None])).to_pylist(), trim(pa.array([["a ", None], None])).to_pylist()
+        (['a b', None], [['a', None], None])
+    """
+    if pa.types.is_null(array.type):
+        return array
+    if not pa.types.is_list(array.type):
+        return pc.utf8_trim_whitespace(array)
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    return _lists(trim(array.flatten()), lengths, array.is_valid())
+
+
 def _lists(values: pa.Array, lengths: np.ndarray, valid: pa.Array) -> pa.Array:
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     mask = pc.invert(valid) if pc.any(pc.invert(valid)).as_py() else None
@@ -192,6 +210,18 @@ def _without_missing(text: pa.Array) -> pa.Array:
     """Return null in place of what tables write where a value is missing."""
     missing = pc.is_in(pc.utf8_lower(text), pa.array(_MISSING))
     return pc.if_else(missing, pa.scalar(None, pa.string()), text)
+
+
+def to_error(array: pa.Array) -> pa.Array:
+    """Return an array as what went wrong, null where nothing did: no text, NaN, false, no, 0, none, nothing.
+
+    Example:
+        >>> to_error(pa.array(["timeout", "False", " nan", "0", ""])).to_pylist()
+        ['timeout', None, None, None, None]
+    """
+    text = to_text(array)
+    nothing = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(text)), pa.array(_NO_ERROR))
+    return pc.if_else(nothing, pa.scalar(None, pa.string()), text)
 
 
 def _number(text: str) -> bool:

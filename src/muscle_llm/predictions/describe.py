@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from muscle_llm.errors import InputError, MissingExtraError
 from muscle_llm.predictions.arrow import pc
+from muscle_llm.predictions.finding import locate, parts_of
 from muscle_llm.predictions.readers import Part, Reader, ReadOptions, choose_reader
-from muscle_llm.predictions.reading import locate, parts_of, read_predictions
+from muscle_llm.predictions.reading import read_predictions
 from muscle_llm.predictions.schema import COLUMNS, Predictions
 from muscle_llm.predictions.source import Source
 

@@ -4,12 +4,24 @@ names."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from muscle_llm.errors import InputError, did_you_mean
 
-__all__ = ["NTH", "ROLES", "ROW", "auto_map", "look_up", "parse_map", "split_path"]
+__all__ = [
+    "ADDABLE",
+    "NTH",
+    "ROLES",
+    "ROW",
+    "as_roles",
+    "auto_map",
+    "look_up",
+    "only_adds",
+    "parse_map",
+    "split_path",
+    "with_guesses",
+]
 
 # What a column can be mapped to, apart from `score.NAME` and `slice.NAME`.
 ROLES = (
@@ -29,7 +41,13 @@ ROLES = (
     "finish_reason",
     "prompt_hash",
     "reference_hash",
+    "instance_hash",
 )
+# Roles that can be added to a log whose own format tells everything else.
+ADDABLE = ("slice", "cluster", "prompt", "score")
+# Roles that are guessed even where the user names what is right: without them rows cannot be told apart, and
+# an error would count as a wrong answer.
+_ALWAYS = ("id", "repeat", "error")
 ROW = "@row"  # the row's number, from 0
 NTH = "@nth"  # for repeat: the how manyth answer to this id, from 0
 
@@ -83,13 +101,64 @@ def parse_map(texts: Iterable[str]) -> dict[str, str]:
                 raise InputError(
                     f"--map: {part.strip()!r} is not of the form role=column, such as id=question_id."
                 )
-            base, _, name = role.partition(".")
-            if base not in ROLES or (name and base not in ("score", "slice")):
-                raise InputError(f"--map: {role!r} is no role of a column. {did_you_mean(role, ROLES)}")
-            if base in ("score", "slice") and not name:
-                role = f"{base}.{path.rsplit('.', 1)[-1]}"
-            roles[role] = path
+            roles[_role(role, path)] = path
     return roles
+
+
+def _role(role: str, path: str) -> str:
+    """Return a role under its full name."""
+    base, _, name = role.partition(".")
+    if base not in ROLES or (name and base not in ("score", "slice")):
+        raise InputError(f"--map: {role!r} is no role of a column. {did_you_mean(role, ROLES)}")
+    if base in ("score", "slice") and not name:
+        return f"{base}.{path.rsplit('.', 1)[-1]}"
+    return role
+
+
+def as_roles(columns: str | Mapping[str, str] | None) -> dict[str, str]:
+    """Return role -> path from a text or a mapping; see `parse_map`.
+
+    Raises:
+        InputError: a role is unknown, or a path is not a text.
+
+    Example:
+        >>> as_roles("id=q"), as_roles({"score": "m.f1"}), as_roles(None)
+        ({'id': 'q'}, {'score.f1': 'm.f1'}, {})
+    """
+    if isinstance(columns, str):
+        return parse_map([columns])
+    for role, path in (columns or {}).items():
+        if not isinstance(path, str) or not path:
+            raise InputError(f"columns: {role!r} must be the name of a column, not {path!r}.")
+    return {_role(role, path): path for role, path in (columns or {}).items()}
+
+
+def only_adds(roles: Iterable[str]) -> bool:
+    """Whether the user's columns only add to what a log tells by itself."""
+    return all(role.partition(".")[0] in ADDABLE for role in roles)
+
+
+def with_guesses(named: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
+    """Return role -> column as the user named them, completed by obvious names.
+
+    Once the user names the answer, the reference or what else decides, only ``id``, ``repeat`` and ``error``
+    are still guessed: a further guess could change what is right.
+
+    Args:
+        named: role -> path, from the user.
+        columns: the columns there are.
+
+    Example:
+        >>> with_guesses({"answer": "said"}, ["id", "said", "answer", "correct"])
+        {'id': 'id', 'answer': 'said'}
+        >>> with_guesses({"slice.topic": "field"}, ["id", "field", "correct"])
+        {'id': 'id', 'correct': 'correct', 'slice.topic': 'field'}
+    """
+    if only_adds(named):
+        return {**auto_map(columns), **named}
+    taken = {path for role, path in named.items() if not only_adds([role])}
+    guessed = auto_map([c for c in columns if c not in taken])
+    return {**{role: guessed[role] for role in _ALWAYS if role in guessed}, **named}
 
 
 def auto_map(columns: Sequence[str]) -> dict[str, str]:
@@ -97,7 +166,7 @@ def auto_map(columns: Sequence[str]) -> dict[str, str]:
 
     A column ``answer`` is the model's answer, unless another column is a prediction by its name and none a
     reference: then it is the reference, as in many benchmark files. ``score_NAME``, ``score.NAME`` and
-    ``slice_NAME``, ``slice.NAME`` become scores and slices.
+    ``slice_NAME``, ``slice.NAME`` become scores and slices. The order of the columns decides nothing.
 
     Example:
         >>> auto_map(["question_id", "pred", "answer"])
@@ -105,7 +174,9 @@ def auto_map(columns: Sequence[str]) -> dict[str, str]:
     """
     by_plain: dict[str, str] = {}
     for column in columns:
-        by_plain.setdefault(re.sub(r"[-\s]+", "_", column.strip().lower()), column)
+        plain = re.sub(r"[-\s]+", "_", column.strip().lower())
+        alike = (column, by_plain.get(plain, column))
+        by_plain[plain] = min(alike, key=lambda name: (name != plain, name))
     roles: dict[str, str] = {}
     for role, names in _OBVIOUS.items():
         found = next((by_plain[n] for n in names if n in by_plain), None)
@@ -118,7 +189,8 @@ def auto_map(columns: Sequence[str]) -> dict[str, str]:
         for base in ("score", "slice"):
             match = re.fullmatch(rf"{base}s?[._](.+)", column)
             if match and column not in roles.values():
-                roles[f"{base}.{match[1]}"] = column
+                role = f"{base}.{match[1]}"
+                roles[role] = min(column, roles.get(role, column))
     return roles
 
 

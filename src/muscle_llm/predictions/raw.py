@@ -39,7 +39,11 @@ class RawRows(Protocol):
     label: str
 
     def columns(self) -> list[str]:
-        """Return the names at the top level."""
+        """Return the names at the top level, of a stream those met so far."""
+        ...
+
+    def all_columns(self) -> list[str]:
+        """Return the names at the top level of all rows; of a stream, this reads it to its end."""
         ...
 
     def paths(self) -> list[str]:
@@ -82,10 +86,23 @@ class JsonRows:
         self.word = word
         self._numbers = numbers
         self._sample = list(itertools.islice(self._iterator, _SAMPLE))
+        self._names = dict.fromkeys(k for row in self._sample for k in row)
 
     def columns(self) -> list[str]:
-        """Return the names at the top level of the first rows."""
-        return list(dict.fromkeys(k for row in self._sample for k in row))
+        """Return the names at the top level of the first rows, and of those read since."""
+        return list(self._names)
+
+    def all_columns(self) -> list[str]:
+        """Return the names at the top level of all rows; see `RawRows`."""
+        while chunk := list(itertools.islice(self._iterator, BATCH)):
+            self._note(chunk)
+        return self.columns()
+
+    def _note(self, chunk: Sequence[dict[str, Any]]) -> None:
+        """Keep the names that the first rows did not have."""
+        found = set().union(*chunk)
+        if not found <= self._names.keys():
+            self._names.update(dict.fromkeys(sorted(found - self._names.keys())))
 
     def paths(self) -> list[str]:
         """Return the dotted paths of the first rows."""
@@ -103,6 +120,7 @@ class JsonRows:
         first = 0
         rows = itertools.chain(self._sample, self._iterator)
         while chunk := list(itertools.islice(rows, BATCH)):
+            self._note(chunk)
             columns: dict[str, pa.Array] = {}
             for path in paths:
                 if "." in path:
@@ -163,6 +181,10 @@ class ArrowRows:
     def columns(self) -> list[str]:
         """Return the names at the top level."""
         return list(self._schema.names)
+
+    def all_columns(self) -> list[str]:
+        """Return the names at the top level."""
+        return self.columns()
 
     def paths(self) -> list[str]:
         """Return the dotted paths of the schema."""

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from muscle_llm.errors import InputError
+from muscle_llm.predictions.convert import to_arrow, to_text, trim
 
 __all__ = ["COLUMNS", "SCHEMA_VERSION", "Predictions", "Provenance"]
 
@@ -26,7 +27,7 @@ COLUMNS: dict[str, tuple[pa.DataType | None, str]] = {
     "id": (pa.string(), "instance id, unique together with repeat; never null"),
     "repeat": (pa.int32(), "which of the K answers to this instance, from 0; never null"),
     "prompt": (pa.string(), "what the model was asked"),
-    "answer": (pa.string(), "the answer's identity: chosen option, label, extracted or whole text"),
+    "answer": (pa.string(), "the answer's identity: chosen option, label, text; no outer white space"),
     "output": (pa.string(), "the whole text the model wrote, where it is more than the answer"),
     "references": (pa.list_(pa.string()), "acceptable answers"),
     "choices": (pa.list_(pa.string()), "the options of a multiple-choice instance, in order"),
@@ -37,6 +38,7 @@ COLUMNS: dict[str, tuple[pa.DataType | None, str]] = {
     "cluster": (pa.string(), "instances that share a passage or a user: not independent"),
     "prompt_hash": (pa.string(), "hash of the prompt as the log gives it"),
     "reference_hash": (pa.string(), "hash of the reference as the log gives it"),
+    "instance_hash": (pa.string(), "hash of the instance itself, however the prompt was made of it"),
     "error": (pa.string(), "why there is no answer; an error is not a wrong answer"),
     "finish_reason": (pa.string(), "stop, length (truncated), or what the engine said"),
 }
@@ -137,24 +139,53 @@ class Predictions:
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any], provenance: Provenance | None = None) -> Predictions:
-        """Build from lists or Arrow arrays by column name; ``repeat`` defaults to 0, ids become strings."""
+        """Build from lists or Arrow arrays by column name.
+
+        ``repeat`` defaults to 0, ids become strings, answers and choices lose their outer white space.
+
+        Args:
+            columns: name in `COLUMNS` -> one value per row; ``scores`` and ``slices`` are dicts.
+            provenance: where they come from.
+
+        Raises:
+            InputError: ``id`` is missing, a column is unknown, too short, too long or of another kind.
+
+        Example:
+            >>> Predictions.from_columns({"id": [7, 8], "answer": ["A ", None]}).table.to_pylist()
+            [{'id': '7', 'repeat': 0, 'answer': 'A'}, {'id': '8', 'repeat': 0, 'answer': None}]
+        """
+        if "id" not in columns:
+            raise InputError(f"predictions need a column 'id'; there are {list(columns)}.")
+        size = len(columns["id"])
         arrays: dict[str, Any] = {}
-        size = len(columns["id"]) if "id" in columns else 0
-        for name, values in {"id": columns.get("id", []), "repeat": None, **columns}.items():
-            kind = COLUMNS.get(name, (None, ""))[0]
-            if name == "repeat" and values is None:
-                arrays[name] = pa.array([0] * size, pa.int32())
-            elif isinstance(values, pa.Array | pa.ChunkedArray):
-                arrays[name] = values
-            elif name in ("scores", "slices"):
-                value = pa.float64() if name == "scores" else pa.string()
-                names = list(dict.fromkeys(k for row in values for k in (row or {})))
-                arrays[name] = pa.array(values, pa.struct([(n, value) for n in names]))
-            else:
-                arrays[name] = pa.array(values, kind)
+        for name, values in {"id": None, "repeat": [0] * size, **columns}.items():
+            if len(values) != size:
+                raise InputError(f"column {name!r} has {len(values)} values; 'id' has {size}.")
+            arrays[name] = _column(name, values)
         return cls(pa.table(arrays), provenance or Provenance())
 
     def with_metadata(self) -> pa.Table:
         """Return the table with version and provenance in its schema's metadata, ready for Parquet."""
         document = {"version": SCHEMA_VERSION, "provenance": self.provenance.to_dict()}
         return self.table.replace_schema_metadata({"muscle_llm": json.dumps(document, sort_keys=True)})
+
+
+def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
+    """Return the values of one column as Arrow, of its own type where they are not Arrow already."""
+    given = isinstance(values, pa.Array | pa.ChunkedArray)
+    if name == "id":
+        return to_text(to_arrow(values))
+    try:
+        if given:
+            array = values
+        elif name in ("scores", "slices"):
+            value = pa.float64() if name == "scores" else pa.string()
+            names = list(dict.fromkeys(k for row in values for k in (row or {})))
+            array = pa.array(values, pa.struct([(n, value) for n in names]))
+        else:
+            array = pa.array(values, COLUMNS.get(name, (None, ""))[0])
+    except (pa.ArrowException, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"column {name!r} cannot be used ({reason}).") from error
+    trimmed = name in ("answer", "choices") and array.type == COLUMNS[name][0]
+    return trim(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array) if trimmed else array

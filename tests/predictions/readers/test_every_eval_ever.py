@@ -16,7 +16,7 @@ def test_settings_come_from_the_aggregate_file(logs, tmp_path):
     )
     assert (provenance.harness_version, provenance.extra["harness"]) == ("1.2", "harness")
     assert p.table["output"].to_pylist()[0] == "I think cold"
-    assert p.table["prompt_hash"].to_pylist()[0] == "h0"
+    assert p.table["instance_hash"].to_pylist()[0] == "h0"
     assert p.table["choices"].to_pylist()[0] == logs.OPTIONS
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from muscle_llm.errors import InputError
-from muscle_llm.predictions import read_many, read_predictions
+from muscle_llm.predictions import Predictions, Provenance, read_many, read_predictions, write_predictions
 from muscle_llm.predictions.readers import READERS, choose_reader, load_reader, reader_names
 from muscle_llm.predictions.readers.base import ReadOptions
 from muscle_llm.predictions.source import find_source
@@ -41,7 +41,7 @@ def _write(logs, name, folder):
 
 def test_the_list_of_formats_is_complete(logs):
     assert sorted(NAMES) == sorted([*logs.WRITERS, *logs.INSPECT_WRITERS])
-    assert {n.split()[0] for n in NAMES} | {"muscle"} == set(READERS)
+    assert {n.split()[0] for n in NAMES} | {"muscle-llm"} == set(READERS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -106,6 +106,97 @@ def test_slices_clusters_and_scores_can_be_added_from_the_log(logs, tmp_path):
     plain = read_predictions(logs.table_lines(tmp_path), columns="slice.q=question")
     assert plain.slice_names == ("region", "q")
     assert plain.table["correct"].null_count == 0
+
+
+OPTIONS = {
+    "filter": "nosuch",
+    "metric": "nosuch",
+    "select": "nosuch",
+    "extract": {"answer": "(nosuch)"},
+    "columns": "slice.topic=nosuch",
+}
+
+
+def _sources(logs, name, folder):
+    """A log of every reader, and what is in memory: what to read, and what must be selected."""
+    if name == "muscle-llm":
+        path = folder / "p.parquet"
+        write_predictions(read_predictions(logs.table_lines(folder)), path)
+        return path, None
+    rows = logs.table_rows()
+    match name:
+        case "rows":
+            return rows, None
+        case "frame":
+            return pytest.importorskip("pandas").DataFrame(rows), None
+        case "predictions":
+            return read_predictions(rows), None
+    write, select = _write(logs, name, folder)
+    return write(folder), select
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("name", [*NAMES, "muscle-llm", "rows", "frame", "predictions"])
+def test_every_option_is_used_or_refused(logs, tmp_path, name, option):
+    source, select = _sources(logs, name, tmp_path)
+    plain = read_predictions(source, select=select)
+    try:
+        found = read_predictions(source, **{"select": select, option: OPTIONS[option]})
+    except InputError as error:
+        assert "nosuch" in str(error) or option in str(error)  # noqa: PT017
+    else:
+        assert not found.table.equals(plain.table)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "muscle-llm", "rows", "frame", "predictions"])
+def test_slices_can_be_added_to_everything(logs, tmp_path, name):
+    source, select = _sources(logs, name, tmp_path)
+    column = {
+        "lm-eval": "doc_id",
+        "promptfoo": "testIdx",
+        "every_eval_ever": "sample_id",
+        "llm-comparator": "input_text",
+        "helm": "instance.id",
+        "lighteval": "doc.query" if name == "lighteval" else "full_prompt",
+        "inspect": "id",
+        "table": "question",
+        "rows": "question",
+        "frame": "question",
+    }.get(name.split()[0], "prompt")
+    plain = read_predictions(source, select=select)
+    added = read_predictions(source, select=select, columns=f"slice.extra={column},cluster={column}")
+    assert added.slice_names[-1] == "extra"
+    values = [row["extra"] for row in added.table["slices"].to_pylist()]
+    assert None not in values
+    assert values == added.table["cluster"].to_pylist()
+    assert added.table.drop_columns(["slices", "cluster"]).equals(
+        plain.table.drop_columns([c for c in ("slices", "cluster") if c in plain.table.column_names])
+    )
+
+
+def test_predictions_read_already_keep_what_decides_them():
+    p = Predictions.from_columns({"id": ["a"], "correct": [True]}, Provenance(metric="acc", filter="none"))
+    assert read_predictions(p, metric="acc", filter="none").table.equals(p.table)
+    with pytest.raises(InputError, match="made by the metric 'acc', and keep no other"):
+        read_predictions(p, metric="acc_norm")
+    with pytest.raises(InputError, match="--map correct= does not fit"):
+        read_predictions(p, columns="correct=correct")
+    for options in ({"format": "table"}, {"select": "a"}, {"extract": {"answer": "x"}}):
+        with pytest.raises(InputError, match="read already"):
+            read_predictions(p, **options)
+
+
+def test_the_default_metric_of_promptfoo_can_be_named(logs, tmp_path):
+    path = logs.promptfoo(tmp_path)
+    assert read_predictions(path, metric="success").table.equals(read_predictions(path).table)
+
+
+def test_two_names_of_an_evaluation_must_agree(logs, tmp_path):
+    path = logs.every_eval_ever(tmp_path)
+    name = read_predictions(path).provenance.metric
+    assert len(read_predictions(path, select=name, metric=name)) == logs.N
+    with pytest.raises(InputError, match="there is no evaluation 'nosuch'"):
+        read_predictions(path, select=name, metric="nosuch")
 
 
 def test_readers_are_named_in_the_help(logs):

@@ -12,24 +12,24 @@ import importlib
 
 from muscle_llm.errors import InputError, did_you_mean
 from muscle_llm.predictions.kinds import foreign_kind
-from muscle_llm.predictions.readers.base import ADDABLE, Part, Reader, ReadOptions
+from muscle_llm.predictions.mapping import only_adds
+from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions, refuse_unused
 from muscle_llm.predictions.source import Source
 
 __all__ = [
-    "ADDABLE",
     "READERS",
     "Part",
     "ReadOptions",
     "Reader",
     "choose_reader",
     "load_reader",
-    "only_adds",
     "reader_names",
+    "refuse_unused",
 ]
 
 # name -> module with a constant READER. In the order of detection: the most particular format first.
 READERS: dict[str, str] = {
-    "muscle": "muscle_llm.predictions.readers.muscle",
+    "muscle-llm": "muscle_llm.predictions.readers.muscle",
     "lm-eval": "muscle_llm.predictions.readers.lm_eval",
     "inspect": "muscle_llm.predictions.readers.inspect_ai",
     "promptfoo": "muscle_llm.predictions.readers.promptfoo",
@@ -86,7 +86,7 @@ def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Rea
     """
     if name is not None:
         return load_reader(name)
-    if not only_adds(options):
+    if not only_adds(options.columns):
         return load_reader("table")
     found: list[Reader] = []
     for known in [*(n for n in READERS if n != "table"), *_others(), "table"]:
@@ -125,8 +125,3 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return b"\x00" not in head
-
-
-def only_adds(options: ReadOptions) -> bool:
-    """Whether the user's columns only add to what a log's own format tells."""
-    return all(role.partition(".")[0] in ADDABLE for role in options.columns)

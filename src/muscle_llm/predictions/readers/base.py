@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from muscle_llm.errors import InputError
 from muscle_llm.predictions.schema import Predictions
 from muscle_llm.predictions.source import Source
 
-__all__ = ["ADDABLE", "Part", "ReadOptions", "Reader"]
-
-# Roles that --map can add to a log whose own format tells everything else.
-ADDABLE = ("slice", "cluster", "prompt", "score")
+__all__ = ["Part", "ReadOptions", "Reader", "refuse_unused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +19,8 @@ class ReadOptions:
     Attributes:
         columns: role -> dotted path (``--map``); empty lets the reader choose.
         filter: which of the harness's answer filters to read (``--filter``).
+        filter_where_several: whether ``filter`` is for the logs of a folder that hold several filters; those
+            that hold only one are then read by that one.
         metric: which of the log's metrics decides ``correct`` (``--metric``).
         extract: role -> regular expression that finds the answer in a text (``--extract``).
         select: which part of a file or folder that holds several (``--select``, or ``PATH#PART``): a task, a
@@ -32,6 +32,7 @@ class ReadOptions:
     metric: str | None = None
     extract: Mapping[str, str] = field(default_factory=dict)
     select: str | None = None
+    filter_where_several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class Reader:
         parts: the tasks and runs in a folder, the oldest run first; ``None`` where the format has no folders.
         choices: what the user can choose in a source: option -> names, such as ``{"--filter": ["none"]}``.
         uses: column of the predictions -> the field of the log it comes from, for showing.
-        selects: whether a single file may hold several parts, of which ``select`` takes one.
+        takes: the options beside ``columns`` that `read` looks at: ``filter``, ``metric``, ``extract``, and
+            ``select`` where a single file may hold several parts. Others are refused before it is called.
     """
 
     name: str
@@ -71,4 +73,29 @@ class Reader:
     parts: Callable[[Source], list[Part]] | None = None
     choices: Callable[[Source], dict[str, list[str]]] | None = None
     uses: Mapping[str, str] = field(default_factory=dict)
-    selects: bool = False
+    takes: tuple[str, ...] = ()
+
+
+_REFUSALS = {
+    "filter": "--filter {value}: only lm-evaluation-harness logs have answer filters, and {label} is read as "
+    "{reader!r}. Leave --filter out.",
+    "metric": "--metric {value}: {label} is read as {reader!r} and holds no metrics to choose from. Leave "
+    "--metric out; --map correct=COLUMN names the column that decides.",
+    "extract": "{label}: --extract finds answers in the columns of a table; this log says itself what the "
+    "answer is. To extract anyway, read it with --format table and name its columns with --map.",
+    "select": "{label}: is read as {reader!r} and holds one part only; {value!r} is none to choose. Leave "
+    "--select (or what follows the '#') out.",
+}
+
+
+def refuse_unused(reader: Reader, options: ReadOptions, label: str) -> None:
+    """Refuse an option that the reader would not look at: what was asked for would be passed over silently.
+
+    Raises:
+        InputError: there is one; it says which.
+    """
+    for option, message in _REFUSALS.items():
+        value = getattr(options, option)
+        last = option == "select" and value in ("first", "last")  # Of one part, the first is the last.
+        if value and not last and option not in reader.takes:
+            raise InputError(message.format(label=label, value=value, reader=reader.name))

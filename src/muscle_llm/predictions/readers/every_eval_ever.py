@@ -96,10 +96,17 @@ def _result_name(row: Fields) -> str:
 def _pick(rows: list[Fields], options: ReadOptions, label: str) -> tuple[list[Fields], str]:
     """Return the rows of one evaluation result: its name is a task's, or a metric's."""
     names = list(dict.fromkeys(_result_name(r) for r in rows))
-    wanted = options.select if options.select is not None else options.metric
-    if wanted is not None:
+    for wanted in (options.select, options.metric):
+        if wanted is None:
+            continue
         same = [n for n in names if n == wanted] or list(
-            dict.fromkeys(_result_name(r) for r in rows if r.text("evaluation_name") == wanted)
+            dict.fromkeys(
+                n
+                for r in rows
+                if r.text("evaluation_name") == wanted
+                for n in [_result_name(r)]
+                if n in names
+            )
         )
         if not same:
             raise InputError(f"{label}: there is no evaluation {wanted!r}. {did_you_mean(wanted, names)}")
@@ -172,7 +179,7 @@ def _row(row: Fields, lower: bool) -> Row:
         scores={} if score is None else {"negative_score" if lower else "score": -score if lower else score},
         error=error,
         finish_reason=metadata.text("stop_reason"),
-        prompt_hash=row.text("sample_hash"),
+        instance_hash=row.text("sample_hash"),
     )
 
 
@@ -215,7 +222,7 @@ _USES = {
     "scores": "evaluation.score",
     "error": "error",
     "finish_reason": "metadata.stop_reason",
-    "prompt_hash": "sample_hash",
+    "instance_hash": "sample_hash",
 }
 
 READER = Reader(
@@ -226,5 +233,5 @@ READER = Reader(
     None,
     _choices,
     _USES,
-    selects=True,
+    takes=("metric", "select"),
 )

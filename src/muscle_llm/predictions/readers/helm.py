@@ -387,4 +387,5 @@ READER = Reader(
     _parts,
     _choices,
     _USES,
+    takes=("metric",),
 )

@@ -300,4 +300,5 @@ READER = Reader(
     _parts,
     _choices,
     _USES,
+    takes=("metric",),
 )

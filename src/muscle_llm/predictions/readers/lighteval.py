@@ -302,5 +302,12 @@ _USES = {
 }
 
 READER = Reader(
-    "lighteval", "lighteval details_*.parquet, or a folder of them", _detect, _read, _parts, _choices, _USES
+    "lighteval",
+    "lighteval details_*.parquet, or a folder of them",
+    _detect,
+    _read,
+    _parts,
+    _choices,
+    _USES,
+    takes=("metric",),
 )

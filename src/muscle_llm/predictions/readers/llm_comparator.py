@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from muscle_llm.errors import InputError, did_you_mean
+from muscle_llm.errors import InputError, clip, did_you_mean
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.readers.base import Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
@@ -41,15 +41,15 @@ def _side(models: list[str], select: str | None, label: str) -> int:
     named = f"a ({models[0][:60]}) and b ({models[1][:60]})"
     if select is None:
         raise InputError(
-            f"{label}: holds both models: {named}. Choose one with --select a or --select b; to "
-            "compare them, give "
-            f"the file twice: {label}#a {label}#b."
+            f"{label}: holds both models: {named}. Choose one with --select a or --select b; to compare "
+            f"them, give the file twice: {label}#a {label}#b."
         )
     if select.lower() in _SIDES:
         return _SIDES.index(select.lower())
     if models.count(select) == 1:
         return models.index(select)
-    raise InputError(f"{label}: the sides are {named}. {did_you_mean(select, [*_SIDES, *models])}")
+    known = did_you_mean(select, [*_SIDES, *models])
+    raise InputError(f"{label}: there is no side {clip(select)!r}; the sides are {named}. {known}")
 
 
 def _fields_of_type(document: Fields, kind: str) -> list[str]:
@@ -136,5 +136,5 @@ READER = Reader(
     None,
     _choices,
     _USES,
-    selects=True,
+    takes=("metric", "select"),
 )

@@ -145,6 +145,8 @@ def _filter_and_metric(run: Run, options: ReadOptions, label: str) -> tuple[str,
                 raise InputError(f"{label}: --metric {metric} and --filter {wanted} contradict each other.")
             wanted, metric = named, name
     if wanted is not None:
+        if options.filter_where_several and len(filters) == 1:
+            return filters[0], metric
         if wanted not in filters:
             raise InputError(f"{label}: there is no filter {wanted!r}. {did_you_mean(wanted, filters)}")
         return wanted, metric
@@ -272,6 +274,7 @@ _USES = {
     "scores": "the other metrics, and those of the other filters",
     "prompt_hash": "prompt_hash",
     "reference_hash": "target_hash",
+    "instance_hash": "doc_hash",
 }
 
 READER = Reader(
@@ -282,5 +285,5 @@ READER = Reader(
     _parts,
     _choices,
     _USES,
-    selects=True,
+    takes=("filter", "metric", "select"),
 )

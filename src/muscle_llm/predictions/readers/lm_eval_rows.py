@@ -66,6 +66,7 @@ def _row(document: Fields, metric: str | None, delimiter: str, by_text: bool) ->
         prompt=value_text(pairs[0][0]) if pairs else None,
         prompt_hash=_hash(document, "prompt_hash"),
         reference_hash=_hash(document, "target_hash"),
+        instance_hash=_hash(document, "doc_hash"),
     )
     responses = document.items("filtered_resps")
     likelihoods = [_log_likelihood(r) for r in responses]
@@ -142,7 +143,7 @@ def _multiple(
     """Fill in the options of a multiple-choice row; return their texts."""
     continuations = [value_text(p[1]) or "" for p in pairs]
     texts = [c.removeprefix(delimiter) for c in continuations]
-    distinct = len(set(texts)) == len(texts)
+    distinct = len({t.strip() for t in texts}) == len(texts)
     # Options that differ only in their contexts (as in WinoGrande) are told apart by their numbers.
     names = texts if distinct else [str(n) for n in range(len(texts))]
     row.choices = list(names)

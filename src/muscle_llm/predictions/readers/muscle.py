@@ -7,6 +7,7 @@ import dataclasses
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from muscle_llm.predictions.given import with_options
 from muscle_llm.predictions.readers.base import Reader, ReadOptions
 from muscle_llm.predictions.schema import Predictions
 from muscle_llm.predictions.source import Source
@@ -25,9 +26,15 @@ def _detect(source: Source) -> bool:
 
 
 def _read(source: Source, options: ReadOptions) -> Predictions:
-    predictions = read_store(source.path)
+    predictions = with_options(read_store(source.path), options, source.label)
     sources = {**predictions.provenance.sources, source.path.name: source.sha256}
     return Predictions(predictions.table, dataclasses.replace(predictions.provenance, sources=sources))
 
 
-READER = Reader("muscle", "Parquet written by muscle-llm predict or update", _detect, _read)
+READER = Reader(
+    "muscle-llm",
+    "Parquet written by muscle-llm predict or update",
+    _detect,
+    _read,
+    takes=("filter", "metric"),
+)

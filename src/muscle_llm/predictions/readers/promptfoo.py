@@ -132,23 +132,22 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
     column = _column(columns, options.select, source.label)
     results = [r for r in results if r.whole("promptIdx") == column]
     scores = dict.fromkeys(n for r in results for n in r.inner("namedScores").raw)
-    if options.metric is not None and options.metric not in scores:
-        raise InputError(
-            f"{source.label}: has no named score {options.metric!r}. {did_you_mean(options.metric, scores)}"
-        )
-    rows = [_row(r, options.metric) for r in results]
+    metric = None if options.metric == "success" and "success" not in scores else options.metric
+    if metric is not None and metric not in scores:
+        raise InputError(f"{source.label}: has no named score {metric!r}. {did_you_mean(metric, scores)}")
+    rows = [_row(r, metric) for r in results]
     _number_repeats(rows, results, document)
     if all(r.correct is None or r.scores.get("score") == float(r.correct) for r in rows):
         for row in rows:  # The score says no more than right or wrong.
             row.scores.pop("score", None)
-    if options.metric is not None:
+    if metric is not None:
         for row in rows:
-            row.scores.pop(options.metric, None)
+            row.scores.pop(metric, None)
     metadata = document.inner("metadata")
     provenance = Provenance(
         model=next(iter(columns[column]), None),
         format="promptfoo",
-        metric=options.metric or "success",
+        metric=metric or "success",
         harness_version=metadata.text("promptfooVersion"),
         sources={source.path.name: source.sha256},
         extra=extra(
@@ -272,5 +271,5 @@ READER = Reader(
     None,
     _choices,
     _USES,
-    selects=True,
+    takes=("metric", "select"),
 )

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 
 from muscle_llm.errors import InputError, clip, did_you_mean
-from muscle_llm.predictions.convert import value_text
-from muscle_llm.predictions.mapping import look_up
+from muscle_llm.predictions.convert import trim, value_text
+from muscle_llm.predictions.mapping import ADDABLE, look_up
 from muscle_llm.predictions.raw import json_paths, unknown_column
-from muscle_llm.predictions.readers.base import ADDABLE, ReadOptions
+from muscle_llm.predictions.readers.base import ReadOptions
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
 
-__all__ = ["Row", "assemble", "choose_metric", "extra"]
+__all__ = ["Row", "assemble", "choose_metric", "extra", "not_addable"]
 
 
 @dataclass(slots=True)
@@ -46,12 +46,15 @@ class Row:
     cluster: str | None = None
     prompt_hash: str | None = None
     reference_hash: str | None = None
+    instance_hash: str | None = None
     error: str | None = None
     finish_reason: str | None = None
 
 
 # Columns where one null among known values would mean "differs" rather than "not told".
-_ALL_OR_NONE = ("prompt_hash", "reference_hash", "cluster")
+_ALL_OR_NONE = ("prompt_hash", "reference_hash", "instance_hash", "cluster")
+# What tells answers apart: as in a table, without outer white space.
+_TRIMMED = ("answer", "choices")
 
 
 def assemble(
@@ -92,7 +95,8 @@ def assemble(
         values = [getattr(r, name) for r in rows]
         known = all if name in _ALL_OR_NONE else any
         if name in keep or known(v is not None for v in values):
-            columns[name] = pa.array(values, COLUMNS[name][0])
+            array = pa.array(values, COLUMNS[name][0])
+            columns[name] = trim(array) if name in _TRIMMED else array
     scores, left_out = _scores(rows)
     if scores:
         columns["scores"] = _struct(scores, pa.float64())
@@ -130,27 +134,25 @@ def _scores(rows: Sequence[Row]) -> tuple[dict[str, list[float | None]], list[st
 
 def _add(rows: Sequence[Row], label: str, options: ReadOptions) -> None:
     """Add the columns that ``--map`` names, and refuse what a log of its own format cannot take."""
-    if options.extract:
-        raise InputError(
-            f"{label}: --extract finds answers in the columns of a table; this log says itself what "
-            "the answer "
-            "is. To extract anyway, read it with --format table and name its columns with --map."
-        )
     missing: Any = object()
     for role, path in options.columns.items():
         base, _, name = role.partition(".")
         if base not in ADDABLE:
-            raise InputError(
-                f"{label}: --map {role}= does not fit: this log says itself what that is. Add slices, "
-                "a cluster, "
-                "a score or the prompt with --map, or read the file with --format table."
-            )
+            raise not_addable(label, role)
         values = [look_up(r.raw, path, missing) for r in rows]
         if all(v is missing for v in values):
             known = dict.fromkeys(p for r in rows[:50] for p in json_paths(r.raw))
             raise unknown_column(label, path, known)
         for row, value in zip(rows, values, strict=True):
             _set(row, base, name, None if value is missing else value, path)
+
+
+def not_addable(label: str, role: str) -> InputError:
+    """Return the error for a role that a log of its own format fills itself."""
+    return InputError(
+        f"{label}: --map {role}= does not fit: this log says itself what that is. Add slices, a cluster, a "
+        "score or the prompt with --map, or read the file with --format table."
+    )
 
 
 def _set(row: Row, base: str, name: str, value: Any, path: str) -> None:

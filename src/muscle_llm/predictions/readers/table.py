@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 import pyarrow as pa
@@ -13,11 +13,11 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from muscle_llm.errors import InputError, clip
-from muscle_llm.predictions.build import build
+from muscle_llm.predictions.build import build_guessed
 from muscle_llm.predictions.kinds import foreign_kind
-from muscle_llm.predictions.mapping import auto_map
+from muscle_llm.predictions.mapping import with_guesses
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
-from muscle_llm.predictions.readers.base import ADDABLE, Reader, ReadOptions
+from muscle_llm.predictions.readers.base import Reader, ReadOptions
 from muscle_llm.predictions.readers.fields import kind_of
 from muscle_llm.predictions.readers.json_table import (
     check_utf8,
@@ -254,25 +254,29 @@ def _detect(source: Source) -> bool:
 
 
 def _read(source: Source, options: ReadOptions) -> Predictions:
-    raw = open_rows(source)
-    roles = dict(options.columns)
-    if all(role.partition(".")[0] in ADDABLE for role in roles):
-        roles = {**auto_map(raw.columns()), **roles}
-    if isinstance(raw, JsonRows) and raw.word == "document" and "id" not in roles:
-        raise InputError(
-            f"{source.label}: is one JSON object "
-            f"({', '.join(clip(c, 60) for c in raw.columns()[:6])}), not a list of instances; "
-            "versions are compared instance by instance."
-        )
-    provenance = Provenance(
-        format="table",
-        sources={source.path.name: source.sha256},
-        extra={"columns": ", ".join(f"{role}={path}" for role, path in roles.items())},
-    )
-    return build(raw, roles, provenance, options.extract)
+    def rows() -> RawRows:
+        raw = open_rows(source)
+        alone = isinstance(raw, JsonRows) and raw.word == "document"
+        if alone and "id" not in with_guesses(options.columns, raw.columns()):
+            raise InputError(
+                f"{source.label}: is one JSON object "
+                f"({', '.join(clip(c, 60) for c in raw.columns()[:6])}), not a list of instances; "
+                "versions are compared instance by instance."
+            )
+        return raw
+
+    def provenance(roles: Mapping[str, str]) -> Provenance:
+        told = ", ".join(f"{role}={path}" for role, path in roles.items())
+        return Provenance(format="table", sources={source.path.name: source.sha256}, extra={"columns": told})
+
+    return build_guessed(rows, options.columns, provenance, options.extract)
 
 
 _READ: Callable[[Source, ReadOptions], Predictions] = _read
 READER = Reader(
-    "table", "JSON lines, JSON, CSV, TSV, Parquet or Arrow; columns named with --map", _detect, _READ
+    "table",
+    "JSON lines, JSON, CSV, TSV, Parquet or Arrow; columns named with --map",
+    _detect,
+    _READ,
+    takes=("extract",),
 )
