@@ -149,8 +149,8 @@ TEXT = """# Coverage of the intervals
 How often a 95 % interval holds the truth, in per cent: averaged over rates from half the rate to twice the
 rate and, in brackets, at the rate itself. The rate is the true value of the figure. Where it is a difference,
 about a tenth of the instances flips each way besides, as between two versions of Mistral-7B on MMLU-Pro.
-{many} simulations a cell for figures that are counts; for the others {some} (standard error
-0.1 to 0.3 points).
+{many} simulations a cell for figures that are counts; for the others
+{some} (standard error 0.1 to 0.3 points).
 
 {coverage}
 

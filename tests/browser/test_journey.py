@@ -26,7 +26,7 @@ def test_figures_in_the_page_are_those_of_the_json(open_page, page_file, compari
     against = document["candidates"]["muscle"]["against_new"]
     assert by_path["candidates.muscle.against_new.metrics.d_nfr"] == against["metrics"]["d_nfr"]["value"]
     texts = {path: text for path, _, text in seen if text}
-    assert texts["metrics.nfr"] == f"{100 * document['metrics']['nfr']['value']:.1f}%"
+    assert texts["metrics.nfr"] == f"{100 * document['metrics']['nfr']['value']:.1f}\xa0%"
     points = opened.page.eval_on_selector_all(
         "#remedies .point",
         "all => all.map(e => [e.dataset.version, Number(e.dataset.x), Number(e.dataset.y)])",
@@ -54,7 +54,7 @@ def test_fates_of_a_remedy_filter_to_their_counts(open_page, page_file, comparis
     opened = open_page(page_file)
     # The flow begins with the remedy that the headline names.
     best = "no mask"
-    assert f"“{best}” brings that down" in opened.text("h1")
+    assert f"“{best}” reduces that" in opened.text("h1")
     counts = comparison.candidates[best].against_new.counts
     for label, name in (
         ("Recovered", "recovered"),

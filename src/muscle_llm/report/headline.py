@@ -20,7 +20,7 @@ def headline(document: Mapping[str, Any]) -> str:
         '3.1\xa0% of all answers break; accuracy +2.4 points.'
         >>> change = {"value": 0.004, "low": -0.01, "high": 0.018}
         >>> headline({"metrics": {"nfr": {"value": 0}, "accuracy_difference": change}})
-        'No right answer breaks; accuracy is not shown to change (+0.4 points).'
+        'No right answer breaks; no clear change in accuracy (+0.4 points).'
     """
     metrics = document["metrics"]
     nfr = _value(metrics, "nfr")
@@ -44,9 +44,9 @@ def _flip_parts(document: Mapping[str, Any], nfr: float) -> Iterable[str]:
     if is_number(excess.get("value")) and is_number(excess.get("low")):
         if excess["low"] > 0:
             points = figure(excess["value"], "points", digits=1, signed=False)
-            first += f", {points} points more than re-training the old version alone would"
+            first += f", {points} points more than retraining the old version explains"
         else:
-            first += ", no more than re-training the old version alone may"
+            first += ", no more than retraining the old version could explain"
     yield first
     if _value(document["metrics"], "accuracy_difference") is not None:
         yield _accuracy_part(document["metrics"]["accuracy_difference"])
@@ -62,21 +62,21 @@ def _accuracy_part(change: Mapping[str, Any]) -> str:
     text = f"{figure(change['value'], 'points', digits=1)} points"
     low, high = change.get("low"), change.get("high")
     if low is not None and high is not None and low <= 0 <= high:
-        return f"accuracy is not shown to change ({text})"
+        return f"no clear change in accuracy ({text})"
     return f"accuracy {text}"
 
 
 def _remedy_part(document: Mapping[str, Any], name: str, value: float, nfr: float) -> str:
     """What the best remedy reaches, and what it costs."""
     if value >= nfr:
-        return "no remedy tried brings that down"
+        return "no remedy tried reduces that"
     cost = _value(document["candidates"][name]["against_new"].get("metrics") or {}, "d_accuracy")
     price = (
         ""
         if cost is None
         else f" (accuracy {figure(cost, 'points', digits=1)} points against the new version)"
     )
-    return f"“{name}” brings that down to {figure(value, 'share', digits=1)}{price}"
+    return f"“{name}” reduces that to {figure(value, 'share', digits=1)}{price}"
 
 
 def best_remedy(document: Mapping[str, Any]) -> tuple[str, float] | None:

@@ -1,4 +1,4 @@
-"""The page: one HTML file that opens anywhere, asks the network for nothing, and runs only its own script."""
+"""The page: one HTML file that opens anywhere, makes no network requests, and runs only its own script."""
 
 from __future__ import annotations
 

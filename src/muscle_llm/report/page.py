@@ -222,8 +222,8 @@ def _groups(document: Mapping[str, Any], columns: tuple[Column, ...], digits: in
     yield from _group("Against the old version", _FLIPS, document, columns, digits)
     yield from _group("Against the new version", _AGAINST, document, columns, digits)
     yield from _count_group(document, columns)
-    yield from _group("What stays", _CONSISTENCY, document, columns, digits, secondary=True)
-    yield from _group("Against chance", _CHANCE, document, columns, digits, secondary=True)
+    yield from _group("Consistency", _CONSISTENCY, document, columns, digits, secondary=True)
+    yield from _group("Significance", _CHANCE, document, columns, digits, secondary=True)
     for score in document.get("scores") or {}:
         yield from _group(str(score), _SCORES, document, columns, digits, score=score)
 
