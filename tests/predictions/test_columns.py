@@ -204,6 +204,8 @@ def test_columns_in_memory_become_predictions_or_one_sentence():
     p = Predictions.from_columns({"id": [1, 2.0, "c"], "correct": [True, None, False]})
     assert p.table["id"].to_pylist() == ["1", "2", "c"]
     assert Predictions.from_columns({"id": pa.array([1, 2])}).table["id"].to_pylist() == ["1", "2"]
+    texts = Predictions.from_columns({"id": ["a", "b"], "references": ["Paris", None]})
+    assert texts.table["references"].to_pylist() == [["Paris"], None]
     for columns, message in (
         ({"correct": [True]}, "need a column 'id'"),
         ({"id": [1, 2], "correct": [True]}, "column 'correct' has 1 values; 'id' has 2"),

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from muscle_llm.errors import InputError
-from muscle_llm.predictions.convert import to_arrow, to_text, trim
+from muscle_llm.predictions.convert import to_arrow, to_text, to_text_list, trim
 
 __all__ = ["COLUMNS", "SCHEMA_VERSION", "Predictions", "Provenance"]
 
@@ -182,6 +182,8 @@ def _column(name: str, values: Any) -> pa.Array | pa.ChunkedArray:
             value = pa.float64() if name == "scores" else pa.string()
             names = list(dict.fromkeys(k for row in values for k in (row or {})))
             array = pa.array(values, pa.struct([(n, value) for n in names]))
+        elif name in ("references", "choices"):  # Arrow would take a text for the list of its letters.
+            array = to_text_list(to_arrow(values))
         else:
             array = pa.array(values, COLUMNS.get(name, (None, ""))[0])
     except (pa.ArrowException, TypeError, ValueError, AttributeError, OverflowError) as error:

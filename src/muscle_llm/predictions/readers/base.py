@@ -79,12 +79,12 @@ class Reader:
 _REFUSALS = {
     "filter": "--filter {value}: only lm-evaluation-harness logs have answer filters, and {label} is read as "
     "{reader!r}. Leave --filter out.",
-    "metric": "--metric {value}: {label} is read as {reader!r} and holds no metrics to choose from. Leave "
+    "metric": "--metric {value}: {label} is read as {reader!r}, which has no metrics to choose from. Leave "
     "--metric out; --map correct=COLUMN names the column that decides.",
     "extract": "{label}: --extract finds answers in the columns of a table; this log says itself what the "
     "answer is. To extract anyway, read it with --format table and name its columns with --map.",
-    "select": "{label}: is read as {reader!r} and holds one part only; {value!r} is none to choose. Leave "
-    "--select (or what follows the '#') out.",
+    "select": "{label}: is read as {reader!r} and holds one part only, so there is no {value!r} to choose. "
+    "Leave --select (or what follows the '#') out.",
 }
 
 
