@@ -43,17 +43,10 @@ def compare_folders(
     """
     from muscle_llm.comparison import summarise_tasks
     from muscle_llm.predictions.finding import check_filter
-    from muscle_llm.report.stored import read_comparison, write_comparison
+    from muscle_llm.report.stored import read_comparison
     from muscle_llm.report.tasks import file_names
 
-    folders_to = {"html": outputs.html, "flips": outputs.flips, "llm-comparator": outputs.llm_comparator}
-    if "-" in folders_to.values():
-        option = next(name for name, to in folders_to.items() if to == "-")
-        raise InputError(f"--{option} -: several tasks give a file per task; name a folder for them.")
-    if outputs.html is not None and outputs.html.lower().endswith((".html", ".htm")):
-        raise InputError(
-            f"--html {outputs.html}: several tasks give an index and a page per task; name a folder for them."
-        )
+    _check_folders(outputs)
     old, new = folders.tasks["old"], folders.tasks["new"]
     tasks = [t for t in old if t in new]
     only_old, only_new = tuple(t for t in old if t not in new), tuple(t for t in new if t not in old)
@@ -79,7 +72,7 @@ def compare_folders(
 
                     verdicts[task] = judge_task(policy, result)
             if task in stored:
-                write_comparison(result, stored[task])
+                keep(result, str(stored[task]), None)
             # The instances are stored; only the figures are needed for the rest.
             results[task] = dataclasses.replace(result, instances=result.instances.slice(0, 0))
         check_filter(folders.filter, _filters(results))
@@ -92,6 +85,18 @@ def compare_folders(
             _keep_task(read_comparison(path), verdicts.get(task), outputs, files[task])
     _write(results, summary, verdict, outputs, files)
     return verdict
+
+
+def _check_folders(outputs: Outputs) -> None:
+    """Refuse a file, or standard output, where there will be a file per task."""
+    folders_to = {"html": outputs.html, "flips": outputs.flips, "llm-comparator": outputs.llm_comparator}
+    if "-" in folders_to.values():
+        option = next(name for name, to in folders_to.items() if to == "-")
+        raise InputError(f"--{option} -: several tasks give a file per task; name a folder for them.")
+    if outputs.html is not None and outputs.html.lower().endswith((".html", ".htm")):
+        raise InputError(
+            f"--html {outputs.html}: several tasks give an index and a page per task; name a folder for them."
+        )
 
 
 def _per_task(outputs: Outputs) -> bool:
