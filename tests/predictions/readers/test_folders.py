@@ -63,3 +63,18 @@ def test_hidden_files_and_deep_folders_are_left_alone(tmp_path):
     (tmp_path / "a" / "y").write_text("y")
     (tmp_path / ".hidden").write_text("z")
     assert [p.name for p in files_in(tmp_path)] == ["y"]
+
+
+def test_a_filter_is_for_the_tasks_with_several_and_one_must_have_it(logs, tmp_path):
+    logs.lm_eval_filters(tmp_path)
+    logs.lm_eval(tmp_path)
+    found = read_many(tmp_path, filter="flexible-extract")
+    filters = {task: p.provenance.filter for task, p in found.items()}
+    assert filters == {"sums": "flexible-extract", "warmth": "none"}
+    with pytest.raises(InputError, match="there is no filter 'nosuch'"):
+        read_many(tmp_path, filter="nosuch")
+    (tmp_path / "more").mkdir()
+    for task in ("one", "two"):
+        logs.lm_eval(tmp_path / "more", task)
+    with pytest.raises(InputError, match="no task has a filter of that name"):
+        read_many(tmp_path / "more", filter="strict-match")
