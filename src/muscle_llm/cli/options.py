@@ -84,6 +84,7 @@ def cannot_write(name: str, error: OSError) -> InputError:
         error: what the system says.
 
     Example:
+        >>> import errno
         >>> str(cannot_write("a.json", OSError(errno.ENOSPC, "No space left on device")))
         'a.json: cannot be written (No space left on device).'
     """

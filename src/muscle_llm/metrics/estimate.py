@@ -48,7 +48,6 @@ class Estimate:
             document["reason"] = self.reason
         return document
 
-
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Estimate:
         """Return the figure that `to_dict` wrote.

@@ -40,7 +40,8 @@ def columns_from_samples(
 
 
 def _columns(task: Task) -> list[str]:
-    common = ["id", "prompt", "answer", "references", "scores", "prompt_hash", "reference_hash"]
+    common = ["id", "prompt", "answer", "references", "scores"]
+    common += ["instance_hash", "prompt_hash", "reference_hash"]
     if task.kind == "choice":
         return [*common, "correct", "choices", "choice_scores"]
     if task.harness.OUTPUT_TYPE == "loglikelihood":
@@ -57,6 +58,7 @@ def _row(
     row: dict[str, Any] = {
         "id": str(sample["doc_id"]),
         "prompt": prompt,
+        "instance_hash": sample["doc_hash"],
         "prompt_hash": sample["prompt_hash"],
         "reference_hash": sample["target_hash"],
         "scores": _scores(samples, task, higher),
@@ -73,7 +75,7 @@ def _row(
         row["references"] = [str(t) for t in target] if isinstance(target, list) else [str(target)]
         answer, output = _text(sample["filtered_resps"][0]), str(sample["resps"][0][0])
         row["answer"] = None if answer == _NO_ANSWER else answer
-        row["output"] = None if output == answer else output
+        row["output"] = None if output == answer.strip() else output  # the table trims answers
         row["finish_reason"] = finish_reason.get(prompt)
     return row
 

@@ -136,9 +136,7 @@ def _metric_table(
 def _print_slices(comparison: Comparison, console: Console) -> None:
     worse = [s for s in comparison.slices if s.worse]
     if worse:
-        names = ", ".join(
-            printable(f"{s.name} = {s.value}", limit=_NAME) for s in worse[:_MOST_SLICES]
-        )
+        names = ", ".join(printable(f"{s.name} = {s.value}", limit=_NAME) for s in worse[:_MOST_SLICES])
         more = f" and {len(worse) - _MOST_SLICES} more" if len(worse) > _MOST_SLICES else ""
         console.print(Text(f"slices that got worse, of {len(comparison.slices)}: {names}{more}", style="red"))
     elif comparison.slices:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 
 import pytest
 
@@ -158,8 +159,9 @@ def test_what_cannot_be_read_is_said(logs, change, message):
         _read(logs, [logs.inspect_sample(0, **change)])
 
 
-@pytest.mark.skipif(INSTALLED, reason="the package inspect-ai is installed")
-def test_without_the_package_the_message_says_how_to_install_it(logs, tmp_path):
+def test_without_the_package_the_message_says_how_to_install_it(logs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "inspect_ai", None)
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
     for write in (logs.inspect_json, logs.inspect_eval):
         with pytest.raises(MissingExtraError, match=r"pip install 'muscle-llm\[inspect\]'"):
             read_predictions(write(tmp_path))
