@@ -332,6 +332,15 @@ def test_a_rerun_may_have_another_seed_but_new_may_not():
         compare(old, again)
     result = compare(old, old, {"again": again}, roles={"again": "noise_floor"})
     assert result.excess_nfr is not None
+    settings = ('{"temperature": 0.5, "seed": 1}', '{"seed": 2, "temperature": 0.5}', '{"temperature": 0.7}')
+    old, again, hot = (told(generation=g) for g in settings)
+    with pytest.raises(ComparabilityError, match=r"{'seed': 1} in old, {'seed': 2} in new"):
+        compare(old, again)
+    assert compare(old, old, {"again": again}, roles={"again": "noise_floor"}).warnings == ()
+    with pytest.raises(
+        ComparabilityError, match=r"{'temperature': 0.5} in old, {'temperature': 0.7} in again"
+    ):
+        compare(old, old, {"again": hot}, roles={"again": "noise_floor"})
 
 
 def test_the_same_question_in_another_chat_template_is_compared_when_asked():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -40,8 +40,10 @@ _SEEDS = "random_seed"  # of the harness; a re-run is there to have another
 def settings_differ(old: Provenance, other: Provenance, name: str, reruns: Collection[str]) -> list[str]:
     """Return one sentence per setting that both logs tell and that differs."""
     pairs = [(what, getattr(old, key), getattr(other, key)) for key, what in _SETTINGS.items()]
-    pairs += [(what, old.extra.get(key), other.extra.get(key)) for key, what in _EXTRA_SETTINGS.items()]
-    if name not in reruns:
+    rerun = name in reruns
+    told = [_seedless(p.extra) if rerun else p.extra for p in (old, other)]
+    pairs += [(what, told[0].get(key), told[1].get(key)) for key, what in _EXTRA_SETTINGS.items()]
+    if not rerun:
         pairs.append(("seed", old.seed, other.seed))
         pairs.append(("random seed", old.extra.get(_SEEDS), other.extra.get(_SEEDS)))
     return [
@@ -59,6 +61,15 @@ def _difference(a: object, b: object, name: str) -> str:
         a, b = ({k: side.get(k) for k in keys} for side in sides if side is not None)
     first, second = (text if len(text := repr(x)) <= 120 else f"{text[:119]}…" for x in (a, b))
     return f"{first} in old, {second} in {name}"
+
+
+def _seedless(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return a run's settings without the seed that stands among those of generation."""
+    generation = _json_object(extra.get("generation"))
+    if generation is None:
+        return dict(extra)
+    generation.pop("seed", None)
+    return {**extra, "generation": json.dumps(generation, sort_keys=True)}
 
 
 def _json_object(value: object) -> dict[str, object] | None:

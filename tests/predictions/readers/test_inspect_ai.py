@@ -68,6 +68,25 @@ def test_settings_of_the_task_count_over_those_of_the_model(logs):
     assert max(map(len, solvers)) < 400
 
 
+def test_how_a_model_was_called_and_ids_of_tools_are_no_settings(logs):
+    def extra(calls: int, instance: str, **config: float):
+        header = logs.inspect_header()
+        tool = {"type": "tool", "name": "browser", "params": {"instance": instance, "interactive": True}}
+        header["plan"]["steps"] = [{"solver": "use_tools", "params": {"tools": [[tool]]}}]
+        header["plan"]["config"] = {
+            "max_connections": calls,
+            "timeout": calls,
+            "extra_headers": {"Authorization": f"secret {calls}"},
+            **config,
+        }
+        return _read(logs, [logs.inspect_sample(0)], header=header).provenance.extra
+
+    assert extra(4, "abc") == extra(40, "xyz")
+    assert "generation" not in extra(4, "abc")
+    assert json.loads(extra(4, "abc", temperature=0.5)["generation"]) == {"temperature": 0.5}
+    assert json.loads(extra(4, "abc")["solver"])[0]["tools"][0][0]["params"] == {"interactive": True}
+
+
 @pytest.mark.parametrize(
     ("values", "correct"),
     [

@@ -14,6 +14,21 @@ from muscle_llm.predictions.schema import Provenance
 __all__ = ["run_provenance"]
 
 _LONG = 300
+# How a model is called, not what it is asked for: two runs may differ in it. Headers may hold keys as well.
+_CALLING = frozenset(
+    {
+        "adaptive_connections",
+        "attempt_timeout",
+        "batch",
+        "cache",
+        "cache_prompt",
+        "extra_headers",
+        "max_connections",
+        "max_retries",
+        "stream_idle_timeout",
+        "timeout",
+    }
+)
 
 
 def run_provenance(
@@ -63,7 +78,12 @@ def run_provenance(
 def _generation(evaluation: Fields, document: Fields) -> dict[str, Any]:
     """Return the settings of generation: those of the model, and over them those of the task and the run."""
     layers = (evaluation.inner("model_generate_config"), document.inner("plan").inner("config"))
-    return {name: value for layer in layers for name, value in layer.raw.items() if value is not None}
+    return {
+        name: value
+        for layer in layers
+        for name, value in layer.raw.items()
+        if value is not None and name not in _CALLING
+    }
 
 
 def _steps(document: Fields) -> list[dict[str, Any]]:
@@ -71,10 +91,22 @@ def _steps(document: Fields) -> list[dict[str, Any]]:
     return [
         {
             "solver": step.text("solver"),
-            **step.inner("params_passed" if step.has("params_passed") else "params").raw,
+            **_lasting(step.inner("params_passed" if step.has("params_passed") else "params").raw),
         }
         for step in document.inner("plan").objects("steps", "step")
     ]
+
+
+def _lasting(value: Any) -> Any:
+    """Return parameters without the ``instance`` of their tools, an id that is another one in every run."""
+    if isinstance(value, list):
+        return [_lasting(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    params = value.get("params")
+    if value.get("type") == "tool" and isinstance(params, dict):
+        value = {**value, "params": {name: v for name, v in params.items() if name != "instance"}}
+    return {name: _lasting(v) for name, v in value.items()}
 
 
 def _scorer_options(evaluation: Fields, metric: str | None) -> str | None:
