@@ -55,7 +55,7 @@ def test_labels_of_the_pictures_do_not_meet_on_a_phone(open_page, page_file):
 def test_figures_that_are_not_known_say_why(open_page, write_pair):
     columns = {"id": list(map(str, range(20))), "output": ["text"] * 20, "correct": [True, False] * 10}
     opened = open_page(write_pair(columns, columns))
-    row = opened.page.locator("table.figures tr", has_text="NFR + changed errors")
+    row = opened.page.locator("table.figures tr", has_text="Inconsistent errors")
     assert "no answers in the logs" in row.inner_text()
 
 

@@ -23,7 +23,7 @@ def clauses(text: str = "says so") -> tuple[ClauseResult, ...]:
     held = ClauseResult(
         "nfr", "negative flips", Outcome.PASS, text, harm=Estimate(0.1, 0.05, 0.2), margin=0.3
     )
-    label = "negative flips and changed errors"
+    label = "inconsistent errors"
     open_ = ClauseResult("nfr_mc", label, Outcome.INCONCLUSIVE, text, measured=False)
     failed = ClauseResult(
         "must_not_break",

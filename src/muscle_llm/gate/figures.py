@@ -45,7 +45,7 @@ MEASURES: dict[str, Measure] = {
         rate=False,
         hint="give the old version run again with --old-rerun FILE, or several answers per instance",
     ),
-    "nfr_mc": Measure("nfr_mc", "negative flips and changed errors", hint=_ANSWERS),
+    "nfr_mc": Measure("nfr_mc", "inconsistent errors", hint=_ANSWERS),
     "churn": Measure("churn", "changed answers", hint=_ANSWERS),
 }
 

@@ -35,7 +35,7 @@ DEFINITIONS: dict[str, Definition] = {
         "positive flips (PFR)", "share that old gets wrong and new gets right", better="higher"
     ),
     "nfr_mc": Definition(
-        "NFR + changed errors (NFR_mc)",
+        "inconsistent errors (NFR_mc)",
         "share where new is wrong with another answer than old's",
         better="lower",
     ),

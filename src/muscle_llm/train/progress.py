@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ProgressBar", "counting_bar"]
 
 _SECONDS_BETWEEN_UPDATES = 0.25
+_WIDE = 100  # columns that all of a training's figures take
 
 
 class ProgressBar(TrainerCallback):
@@ -46,14 +47,16 @@ class ProgressBar(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Open the bar, at the step a resumed run begins with."""
+        console = Console(stderr=True)
+        wide = console.width >= _WIDE
         self.bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=16 if wide else 6),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}", markup=False),
-            TimeElapsedColumn(),
+            *([TimeElapsedColumn()] if wide else []),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=console,
         )
         self.task = self.bar.add_task(
             self.title, total=state.max_steps, completed=state.global_step, figures=""
