@@ -187,3 +187,10 @@ def test_results_are_found_where_the_output_path_named_a_file(logs, tmp_path):
 def test_how_an_answer_was_generated_is_kept(logs, tmp_path):
     p = read_predictions(logs.lm_eval_filters(tmp_path))
     assert p.provenance.extra["generation"] == '{"until": ["\\n"]}'
+
+
+def test_a_filter_that_is_no_text_is_an_error_and_no_other_filter(logs, tmp_path):
+    rows = [logs.lm_eval_choice(i) for i in range(3)]
+    rows[1]["filter"] = {"name": "none"}
+    with pytest.raises(InputError, match=r"line 2.*'filter' is an object"):
+        read_predictions(_write(logs, tmp_path, rows))

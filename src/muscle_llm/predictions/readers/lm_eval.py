@@ -108,7 +108,7 @@ def _load(source: Source) -> list[Run]:
 
 
 def _filter_of(row: Fields) -> str:
-    return row.text("filter") or "none"
+    return row.string("filter") or "none"
 
 
 def _run(runs: Sequence[Run], select: str | None, label: str) -> Run:
