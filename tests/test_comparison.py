@@ -185,7 +185,7 @@ def test_scores_alone_are_enough():
     assert result.counts["negative_flips"] is None
     assert result.instances["quadrant"].null_count == 3
     assert "score rouge1" in result.sentence
-    assert any("lack the score" in w for w in result.warnings)
+    assert any("lacks the score" in w for w in result.warnings)
     against = result.candidates["fixed"].against_new
     assert against.scores["rouge1"]["d_pfr"].value == -0.5
     assert against.metrics["d_nfr"].reason is not None

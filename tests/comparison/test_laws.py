@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -198,9 +199,9 @@ def test_slices_of_scores_count_the_instances_without_error():
 def test_an_answer_that_is_missing_but_right_is_not_said_to_be_wrong():
     rows = [{"id": 1, "answer": None, "correct": True}, {"id": 2, "answer": "x", "correct": True}]
     said = " ".join(compare(rows, rows).warnings)
-    assert "1 rows have no answer in old; the log counts 1 of them as right." in said
+    assert "1 row has no answer in old; the log counts 1 of them as right." in said
     wrong = [{**r, "correct": r["id"] == 2} for r in rows]
-    assert "1 rows have no answer in new and count as not right." in " ".join(compare(rows, wrong).warnings)
+    assert "1 row has no answer in new and counts as not right." in " ".join(compare(rows, wrong).warnings)
 
 
 @pytest.mark.parametrize(
@@ -351,3 +352,34 @@ def test_the_same_question_in_another_chat_template_is_compared_when_asked():
     result = compare(old, new, on_mismatch="intersect")
     assert result.counts["n"] == 2
     assert any("the questions are the same" in w for w in result.warnings)
+
+
+def test_one_of_something_is_said_in_the_singular():
+    rows = [{"id": i, "correct": True, "score_f": 1.0, "error": None} for i in range(3)]
+    new = [{**rows[0], "error": "timeout"}, {**rows[1], "score_f": None}, rows[2]]
+    assert list(compare(rows, new).warnings) == [
+        "1 row with an error is left out (0 in old, 1 in new).",
+        "1 instance lacks the score 'f' in old or new: left out of it.",
+    ]
+
+
+def test_a_summary_names_the_task_with_most_flips_only_where_something_flipped():
+    right = [{"id": i, "correct": True} for i in range(4)]
+    broken = [{**r, "correct": False} for r in right]
+    both = {"a": compare(right, right), "b": compare(right, broken)}
+    assert "over 2 tasks with 8 instances" in summarise_tasks(both).sentence
+    assert "most flips: b (100.0 %)." in summarise_tasks(both).sentence
+    calm = summarise_tasks({"a": compare(right, right)}).sentence
+    assert "over 1 task with 4 instances" in calm
+    assert "most flips" not in calm
+
+
+def test_the_detectable_difference_has_no_sign():
+    """A plus before it would read as a gain."""
+    old = [{"id": i, "correct": i % 2 == 0} for i in range(200)]
+    result = compare(old, [{**r, "correct": r["id"] % 3 == 0} for r in old])
+    text = f"{100 * result.metrics['detectable_difference'].value:.2f} points"
+    assert f"| detectable difference | {text} |" in result.to_markdown()
+    shown = re.search(r'data-path="metrics.detectable_difference"[^>]*>([^<]+)<', result.to_html())
+    assert shown is not None
+    assert text.startswith(shown[1][:3])

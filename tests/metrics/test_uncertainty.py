@@ -9,7 +9,6 @@ from muscle_llm.metrics.uncertainty import (
     bootstrap_counts,
     difference_standard_error,
     mcnemar,
-    mean_interval,
     paired_difference,
     wilson,
     z_value,
@@ -136,16 +135,6 @@ def test_no_discordant_instance_still_leaves_uncertainty():
     low, high = paired_difference(0, 0, 100)
     assert -0.06 < low < -0.02
     assert high == pytest.approx(-float(low), abs=1e-9)
-
-
-def test_mean_interval_equals_scipy():
-    from scipy.stats import t
-
-    x = np.random.default_rng(0).normal(size=23)
-    expected = t.interval(0.9, 22, x.mean(), x.std(ddof=1) / np.sqrt(23))
-    assert np.allclose(mean_interval(x, 0.9)[1:], expected)
-    assert np.isnan(mean_interval([1.0])[1])
-    assert np.isnan(mean_interval([])[0])
 
 
 def test_bootstrap_over_counts_equals_the_bootstrap_over_instances():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from muscle_llm.comparison.measured import Measured
+from muscle_llm.comparison.sentence import counted
 from muscle_llm.comparison.types import Role
 from muscle_llm.comparison.views import View
 
@@ -51,29 +52,26 @@ def notes(
     found, views = [], measured.views
     graded = views["old"].correct is not None and views["new"].correct is not None
     if counts["excluded_errors"]:
-        found.append(
-            f"{counts['excluded_errors']} rows with an error are left out "
-            f"({counts['errors_old']} in old, {counts['errors_new']} in new)."
-        )
+        rows = counted(counts["excluded_errors"], "row with an error is", "rows with an error are")
+        found.append(f"{rows} left out ({counts['errors_old']} in old, {counts['errors_new']} in new).")
     if graded and counts["excluded_unscored"]:
-        found.append(
-            f"{counts['excluded_unscored']} rows are left out of the flips: they are ungraded in at least "
-            "one version."
-        )
+        rows = counted(counts["excluded_unscored"], "row is", "rows are")
+        found.append(f"{rows} left out of the flips: ungraded in at least one version.")
     for side in ("old", "new"):
         version = views[side]
         if counts[f"no_answer_{side}"]:
             found.append(_unanswered(version, side))
         if counts[f"truncated_{side}"]:
-            found.append(f"{counts[f'truncated_{side}']} answers of {side} are cut off by the length limit.")
+            cut = counted(counts[f"truncated_{side}"], f"answer of {side} is", f"answers of {side} are")
+            found.append(f"{cut} cut off by the length limit.")
         if version.correct is not None and not np.any(version.correct):
             found.append(
                 f"{side} has no right answers; check the mapping of answer and reference, or of correct."
             )
     if counts.get("flips_same_answer"):
+        flips = counted(counts["flips_same_answer"], "flip has", "flips have")
         found.append(
-            f"{counts['flips_same_answer']} flips have the same answer in both versions: "
-            "the grading or the reference differs, not the answer."
+            f"{flips} the same answer in both versions: the grading or the reference differs, not the answer."
         )
     if counts.get("n") and counts.get("clusters") == 1:
         found.append("all instances are in one cluster: no figure has an interval.")
@@ -83,16 +81,16 @@ def notes(
     if not counts.get("n") and graded:
         found.append("no instance is graded in both versions.")
     found += [
-        f"{n} instances lack the score {score!r} in old or new and are left out of it."
+        f"{counted(n, 'instance lacks', 'instances lack')} the score {score!r} in old or new: left out of it."
         for score, n in lacking.items()
     ]
     return found
 
 
 def _unanswered(version: View, side: str) -> str:
-    text = f"{version.unanswered} rows have no answer in {side}"
+    text = f"{counted(version.unanswered, 'row has', 'rows have')} no answer in {side}"
     if version.correct is None:
         return f"{text}."
     if version.unanswered_right:
         return f"{text}; the log counts {version.unanswered_right} of them as right."
-    return f"{text} and count as not right."
+    return f"{text} and {'counts' if version.unanswered == 1 else 'count'} as not right."

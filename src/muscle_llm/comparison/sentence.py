@@ -8,7 +8,17 @@ from collections.abc import Callable, Mapping
 from muscle_llm.comparison.types import Comparison
 from muscle_llm.metrics.estimate import Estimate
 
-__all__ = ["between", "percent", "points", "summarise"]
+__all__ = ["between", "counted", "percent", "points", "summarise"]
+
+
+def counted(count: int | None, one: str, many: str) -> str:
+    """Return a count before what is counted, in the right number.
+
+    Example:
+        >>> counted(1, "row has", "rows have"), counted(0, "row has", "rows have")
+        ('1 row has', '0 rows have')
+    """
+    return f"{count} {one if count == 1 else many}"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -46,11 +56,11 @@ def summarise(comparison: Comparison, scored: Mapping[str, int]) -> str:
     nfr, difference = metrics["nfr"], metrics["accuracy_difference"]
     spread = between(nfr, percent, f"{level} ") or "no interval"
     if counts.get("rows"):
+        worse = counted(counts["reliable_negative_flips"], "instance is", "instances are")
         text = (
             f"From {old} to {new}, on {counts['n']} instances with up to {counts['repeats']} answers "
             f"each, a right answer becomes wrong in {percent(nfr.value)} of the pairs of answers ({spread}); "
-            f"{counts['reliable_negative_flips']} instances are reliably worse and "
-            f"{counts['reliable_positive_flips']} reliably better"
+            f"{worse} reliably worse and {counts['reliable_positive_flips']} reliably better"
         )
     else:
         text = (

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from muscle_llm.comparison.figures import SEED
 from muscle_llm.comparison.measured import Floats, Measured
+from muscle_llm.comparison.sentence import counted
 from muscle_llm.comparison.types import Metrics, Slice
 from muscle_llm.comparison.views import Bools, Codes
 from muscle_llm.metrics.averaged import averaged_flip_metrics, cell_values
@@ -56,7 +57,7 @@ def _columns(measured: Measured, warnings: list[str]) -> Iterator[tuple[str, Cod
     for name, column in {**old, **new, **old}.items():
         if name in old and name in new and (count := _differing(old[name], new[name])):
             warnings.append(
-                f"{count} rows have another {name!r} in new than in old; they are sliced by old's."
+                f"{counted(count, 'row has', 'rows have')} another {name!r} in new than in old; old's counts."
             )
         encoded = measured.layout.per_instance(column).combine_chunks().dictionary_encode()
         yield name, pc.fill_null(encoded.indices, -1).to_numpy(), encoded.dictionary.to_pylist()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from muscle_llm.comparison.sentence import between, percent, points
+from muscle_llm.comparison.sentence import between, counted, percent, points
 from muscle_llm.comparison.types import Comparison
 from muscle_llm.errors import InputError
 from muscle_llm.metrics.across import weighted_mean
@@ -185,18 +185,20 @@ def _sentence(
     names: tuple[str, str],
 ) -> str:
     old, new = names
-    count = len(comparisons)
     if not graded:
-        return f"From {old} to {new}, {count} tasks are compared; right and wrong are not known in any."
+        compared = counted(len(comparisons), "task is", "tasks are")
+        return f"From {old} to {new}, {compared} compared; right and wrong are not known in any."
     nfr, pooled = figures.macro["nfr"], figures.pooled["nfr"]
     change = figures.macro["accuracy_difference"]
     worst = max(graded, key=lambda t: comparisons[t].metrics["nfr"].value)
+    highest = comparisons[worst].metrics["nfr"].value
+    tasks = counted(len(graded), "task", "tasks")
+    most = f"; most flips: {worst} ({percent(highest)})" if highest else ""
     return (
-        f"From {old} to {new}, over {len(graded)} tasks with {n} instances, a right answer becomes wrong in "
+        f"From {old} to {new}, over {tasks} with {n} instances, a right answer becomes wrong in "
         f"{percent(nfr.value)} on the mean over tasks ({between(nfr, percent) or 'no interval'}) and in "
         f"{percent(pooled.value)} of all instances; accuracy changes by {points(change.value)} points on the "
-        f"mean over tasks ({between(change, points) or 'no interval'}); most flips: {worst} "
-        f"({percent(comparisons[worst].metrics['nfr'].value)})."
+        f"mean over tasks ({between(change, points) or 'no interval'}){most}."
     )
 
 

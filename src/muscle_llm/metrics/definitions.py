@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DEFINITIONS", "SMOOTH_DEFINITIONS", "Definition", "define"]
+__all__ = ["DEFINITIONS", "SMOOTH_DEFINITIONS", "Definition"]
 
-Unit = Literal["share", "difference", "score", "ratio", "p-value", "percent"]
+Unit = Literal["share", "difference", "distance", "score", "ratio", "p-value", "percent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ DEFINITIONS: dict[str, Definition] = {
     "detectable_difference": Definition(
         "detectable difference",
         "smallest accuracy difference these instances show with 80 % power",
-        "difference",
+        "distance",
     ),
     "excess_nfr": Definition(
         "excess NFR",
@@ -123,16 +123,3 @@ SMOOTH_DEFINITIONS: dict[str, Definition] = {
         "change of regress", "mean regress of the candidate minus that of new", "score", "lower"
     ),
 }
-
-
-def define(name: str, *, smooth: bool = False) -> Definition:
-    """Return the definition of a metric.
-
-    Raises:
-        KeyError: no metric has this name.
-
-    Example:
-        >>> define("nfr").label
-        'negative flips (NFR)'
-    """
-    return (SMOOTH_DEFINITIONS if smooth else DEFINITIONS)[name]

@@ -18,7 +18,6 @@ __all__ = [
     "bootstrap_counts",
     "difference_standard_error",
     "mcnemar",
-    "mean_interval",
     "paired_difference",
     "wilson",
     "z_value",
@@ -211,32 +210,6 @@ def _exact_tail(k: int, m: int) -> float:
         chosen = chosen * j // (n - j + 1)
         ways += chosen
     return ways / 2**n
-
-
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Return mean and Student t interval of independent values.
-
-    Args:
-        values: one number per instance; at least one.
-        confidence: level in (0, 1).
-
-    Returns:
-        Mean, lower and upper bound; the bounds are NaN for fewer than two values.
-
-    Example:
-        >>> [round(v, 3) for v in mean_interval([1.0, 2.0, 3.0, 4.0])]
-        [2.5, 0.446, 4.554]
-    """
-    x = np.asarray(values, float)
-    if x.size == 0:
-        return math.nan, math.nan, math.nan
-    mean = float(x.mean())
-    if x.size < 2:
-        return mean, math.nan, math.nan
-    from scipy.special import stdtrit
-
-    half = float(stdtrit(x.size - 1, 0.5 + confidence / 2) * x.std(ddof=1) / math.sqrt(x.size))
-    return mean, mean - half, mean + half
 
 
 def bootstrap_counts(

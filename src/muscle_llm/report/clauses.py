@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from muscle_llm.comparison.sentence import counted
+
 __all__ = ["ClauseGroup", "ClauseLine", "clause_groups"]
 
 _LINKS = 20  # instances that a clause links to
@@ -55,7 +57,7 @@ def clause_groups(verdict: Mapping[str, Any]) -> Iterator[ClauseGroup]:
             if clause["outcome"] == outcome
         )
         if clauses:
-            title = f"1 clause {one}" if len(clauses) == 1 else f"{len(clauses)} clauses {many}"
+            title = counted(len(clauses), f"clause {one}", f"clauses {many}")
             yield ClauseGroup(outcome, title, clauses)
 
 

@@ -12,7 +12,7 @@ from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Defi
 
 __all__ = ["QUADRANTS", "SCORE_KINDS", "TERMS", "Quadrant", "Term", "Unit", "term"]
 
-Unit = Literal["share", "points", "percent", "score", "change", "ratio", "p", "count"]
+Unit = Literal["share", "points", "distance", "percent", "score", "change", "ratio", "p", "count"]
 
 _UNITS: dict[str, Unit] = {"difference": "points", "p-value": "p"}
 
@@ -27,7 +27,8 @@ class Term:
         text: the definition.
         formula: the same, exactly; c and d are the correctness of old and new, a and b their answers, s and t
             their scores, D = t - s.
-        unit: how the value is written; ``share`` and ``points`` are stored as 0..1, ``change`` is a score's.
+        unit: how the value is written; ``share``, ``points`` and ``distance`` (points without a sign) are
+            stored as 0..1, ``change`` is a score's.
     """
 
     name: str

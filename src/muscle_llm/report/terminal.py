@@ -53,6 +53,8 @@ def format_value(value: float, definition: Definition) -> str:
             return f"{100 * value:.2f} %"
         case "difference":
             return f"{100 * value:+.2f} points"
+        case "distance":
+            return f"{100 * value:.2f} points"
         case "percent":
             return f"{value:+.1f} %"
         case "p-value":

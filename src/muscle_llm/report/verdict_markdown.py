@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from muscle_llm.comparison.sentence import counted
 from muscle_llm.gate.clauses import show
 from muscle_llm.gate.decide import Outcome
 from muscle_llm.gate.verdict import ClauseResult, Verdict
@@ -77,8 +78,8 @@ def _ids(clause: ClauseResult) -> Iterable[str]:
     if not clause.ids:
         return
     count = len(clause.ids)
-    counted = "1 instance" if count == 1 else f"{count} instances"
-    yield f"<details><summary>{escape_markdown(clause.label)}: {counted}</summary>"
+    total = counted(count, "instance", "instances")
+    yield f"<details><summary>{escape_markdown(clause.label)}: {total}</summary>"
     yield ""
     for name in clause.ids[:_IDS]:
         yield f"- {escape_markdown(name, 80)}"
