@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from muscle_llm.comparison.measured import Measured
-from muscle_llm.comparison.sentence import counted
 from muscle_llm.comparison.types import Role
 from muscle_llm.comparison.views import View
+from muscle_llm.text import counted
 
 __all__ = ["exclusions", "notes"]
 

@@ -7,18 +7,9 @@ from collections.abc import Callable, Mapping
 
 from muscle_llm.comparison.types import Comparison
 from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.text import counted
 
-__all__ = ["between", "counted", "percent", "points", "summarise"]
-
-
-def counted(count: int | None, one: str, many: str) -> str:
-    """Return a count before what is counted, in the right number.
-
-    Example:
-        >>> counted(1, "row has", "rows have"), counted(0, "row has", "rows have")
-        ('1 row has', '0 rows have')
-    """
-    return f"{count} {one if count == 1 else many}"
+__all__ = ["between", "percent", "points", "summarise"]
 
 
 def percent(value: float, digits: int = 1) -> str:

@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from muscle_llm.comparison.figures import SEED
 from muscle_llm.comparison.measured import Floats, Measured
-from muscle_llm.comparison.sentence import counted
 from muscle_llm.comparison.types import Metrics, Slice
 from muscle_llm.comparison.views import Bools, Codes
 from muscle_llm.metrics.averaged import averaged_flip_metrics, cell_values
@@ -21,6 +20,7 @@ from muscle_llm.metrics.slices import mean_fell, slice_cells, slice_metrics, wor
 from muscle_llm.metrics.smooth import smooth_metrics
 from muscle_llm.metrics.uncertainty import paired_difference
 from muscle_llm.predictions.arrow import pc
+from muscle_llm.text import counted
 
 __all__ = ["MOST_SLICES", "slice_figures"]
 

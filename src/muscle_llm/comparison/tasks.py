@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from muscle_llm.comparison.sentence import between, counted, percent, points
+from muscle_llm.comparison.sentence import between, percent, points
 from muscle_llm.comparison.types import Comparison
 from muscle_llm.errors import InputError
 from muscle_llm.metrics.across import weighted_mean
 from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.text import counted
 
 __all__ = ["Across", "TaskSummary", "summarise_tasks"]
 

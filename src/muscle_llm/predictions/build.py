@@ -16,6 +16,7 @@ from muscle_llm.predictions.arrow import pc
 from muscle_llm.predictions.mapping import NTH, ROW, with_guesses
 from muscle_llm.predictions.raw import Batch, RawRows
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
+from muscle_llm.text import counted
 
 __all__ = ["answers_match", "build", "build_guessed", "check_unique", "converted"]
 
@@ -261,7 +262,7 @@ def check_unique(predictions: Predictions, label: str, raw: RawRows | None = Non
         return
     table = predictions.table
     if table["id"].null_count:
-        raise InputError(f"{label}: {table['id'].null_count} rows have no id.")
+        raise InputError(f"{label}: {counted(table['id'].null_count, 'row has', 'rows have')} no id.")
     single = pc.max(table["repeat"]).as_py() in (0, None)
     key = ["id"] if single else ["id", "repeat"]
     if single and len(pc.unique(table["id"])) == table.num_rows:
@@ -276,8 +277,9 @@ def check_unique(predictions: Predictions, label: str, raw: RawRows | None = Non
         mask = pc.and_(mask, pc.equal(table["repeat"], worst["repeat"]))
     rows = np.flatnonzero(mask.to_numpy())[:3]
     places = ", ".join(raw.where(int(r)).removeprefix(f"{label}, ") for r in rows) if raw else ""
+    ids = counted(double.num_rows, "id occurs", "ids occur")
     raise InputError(
-        f"{label}: {double.num_rows} ids occur more than once; {worst['id'][:80]!r} occurs "
+        f"{label}: {ids} more than once; {worst['id'][:80]!r} occurs "
         f"{worst['count_all']} times{f' ({places})' if places else ''}. If these are repeated answers to one "
         f"question, say so with --map repeat=COLUMN or repeat={NTH}; else remove the duplicates."
     )

@@ -12,7 +12,15 @@ from pathlib import Path
 from muscle_llm.errors import InputError, did_you_mean
 from muscle_llm.predictions.folders import choose_parts, one_part
 from muscle_llm.predictions.kinds import saved_dataset
-from muscle_llm.predictions.readers import Part, Reader, ReadOptions, choose_reader, refuse_unused
+from muscle_llm.predictions.readers import (
+    READERS,
+    Part,
+    Reader,
+    ReadOptions,
+    choose_reader,
+    load_reader,
+    refuse_unused,
+)
 from muscle_llm.predictions.schema import Predictions
 from muscle_llm.predictions.source import Source, find_source
 
@@ -159,7 +167,7 @@ def parts_of(source: Source, format: str | None, options: ReadOptions) -> tuple[
     try:
         reader = choose_reader(source, format, options)
     except InputError:
-        if format is not None or not plain or _of_a_tool(source, options):
+        if format is not None or not plain or _of_a_tool(source):
             raise
         return None, plain
     if reader.parts is None:
@@ -169,10 +177,8 @@ def parts_of(source: Source, format: str | None, options: ReadOptions) -> tuple[
     return reader, reader.parts(source)
 
 
-def _of_a_tool(source: Source, options: ReadOptions) -> bool:
+def _of_a_tool(source: Source) -> bool:
     """Whether more than one reader knows the folder (then the choice is the user's)."""
-    from muscle_llm.predictions.readers import READERS, load_reader
-
     return sum(load_reader(n).detect(source) for n in READERS) > 1
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from muscle_llm.comparison.sentence import counted
+from muscle_llm.text import counted
 
 __all__ = ["ClauseGroup", "ClauseLine", "clause_groups"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from muscle_llm.comparison.sentence import counted
 from muscle_llm.gate.clauses import show
 from muscle_llm.gate.decide import Outcome
 from muscle_llm.gate.verdict import ClauseResult, Verdict
 from muscle_llm.report.escaping import escape_markdown
 from muscle_llm.report.verdict import worth_showing
+from muscle_llm.text import counted
 
 __all__ = ["render_verdict_markdown"]
 

@@ -78,7 +78,7 @@ def test_several_evaluations_in_one_file_need_a_choice(logs, tmp_path):
         ({"model_id": "other"}, "holds rows of 2 models"),
         (
             {"sample_id": "warmth_0"},
-            r"1 ids occur more than once; 'warmth_0' occurs 2 times \(line 1, line 2\)",
+            r"1 id occurs more than once; 'warmth_0' occurs 2 times \(line 1, line 2\)",
         ),
         ({"sample_id": None}, "line 2: the id is missing"),
         ({"evaluation": {"score": "high", "is_correct": True}}, "'score' is a text"),

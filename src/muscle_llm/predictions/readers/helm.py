@@ -67,7 +67,7 @@ def _parts(source: Source) -> list[Part]:
     parts = []
     for folder in folders:
         name, model = _run_name(folder)
-        parts.append(Part(_task(name, model), Source(folder, "directory"), (model or "", name, folder.name)))
+        parts.append(Part(_task(name), Source(folder, "directory"), (model or "", name, folder.name)))
     return parts
 
 
@@ -81,14 +81,14 @@ def _run_name(folder: Path) -> tuple[str, str | None]:
     return spec.text("name") or folder.name, spec.inner("adapter_spec").text("model")
 
 
-def _task(name: str, model: str | None) -> str:
+def _task(name: str) -> str:
     """Return the name of a run without its model.
 
     Example:
-        >>> _task("mmlu:subject=law,model=openai_gpt2,seed=1", "openai/gpt2"), _task("gsm:model=m", "m")
+        >>> _task("mmlu:subject=law,model=openai_gpt2,seed=1"), _task("gsm:model=m")
         ('mmlu:subject=law,seed=1', 'gsm')
     """
-    return re.sub(r"[:,-]model(_deployment)?=[^,]+", lambda m: "", name).replace(":,", ":").rstrip(":,")
+    return re.sub(r"[:,-]model(_deployment)?=[^,]+", "", name).replace(":,", ":").rstrip(":,")
 
 
 def _read(source: Source, options: ReadOptions) -> Predictions:
@@ -118,7 +118,7 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
         )
     rows = []
     for key in keys:
-        row = _row(key, states[key], str(folder)) if states else _bare(key, places[key])
+        row = _row(key, states[key]) if states else _bare(key, places[key])
         _judge(row, stats.get(key, {}), metric, states.get(key, []))
         rows.append(row)
     _only_telling(rows)
@@ -228,7 +228,7 @@ def _metric_values(stats: Mapping[Key, Mapping[str, float]]) -> dict[str, list[f
     return found
 
 
-def _row(key: Key, requests: list[Fields], label: str) -> Row:
+def _row(key: Key, requests: list[Fields]) -> Row:
     state = requests[0]
     instance = state.inner("instance")
     references = list(instance.objects("references", "reference"))
@@ -344,7 +344,7 @@ def _provenance(folder: Path, metric: str | None, sources: Mapping[str, str]) ->
     adapter = spec.inner("adapter_spec")
     return Provenance(
         model=model,
-        task=_task(name, model),
+        task=_task(name),
         format="helm",
         metric=metric,
         num_fewshot=adapter.whole("max_train_instances"),

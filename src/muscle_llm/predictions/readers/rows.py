@@ -17,6 +17,7 @@ from muscle_llm.predictions.mapping import ADDABLE, look_up
 from muscle_llm.predictions.raw import json_paths, unknown_column
 from muscle_llm.predictions.readers.base import ReadOptions
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
+from muscle_llm.text import counted
 
 __all__ = ["Row", "assemble", "choose_metric", "extra", "not_addable"]
 
@@ -180,9 +181,9 @@ def _check_ids(rows: Sequence[Row], label: str, twice: str) -> None:
         return
     (doubled, repeat), times = counts.most_common(1)[0]
     places = [r.place.removeprefix(f"{label}, ") for r in rows if (r.id, r.repeat) == (doubled, repeat)][:3]
-    more = sum(1 for n in counts.values() if n > 1)
+    ids = counted(sum(n > 1 for n in counts.values()), "id occurs", "ids occur")
     raise InputError(
-        f"{label}: {more} ids occur more than once; {str(doubled)[:80]!r} occurs {times} times "
+        f"{label}: {ids} more than once; {str(doubled)[:80]!r} occurs {times} times "
         f"({', '.join(places)}). {twice or 'Remove the duplicates.'}"
     )
 
