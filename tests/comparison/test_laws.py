@@ -383,3 +383,13 @@ def test_the_detectable_difference_has_no_sign():
     shown = re.search(r'data-path="metrics.detectable_difference"[^>]*>([^<]+)<', result.to_html())
     assert shown is not None
     assert text.startswith(shown[1][:3])
+
+
+def test_a_sentence_over_many_instances_has_more_digits():
+    """With one, the interval of nothing among 12,032 would read "0.0 % to 0.0 %" and "-0.0 to +0.0"."""
+    many = Predictions.from_columns({"id": [str(i) for i in range(12_032)], "correct": [True] * 12_032})
+    result = compare(many, many)
+    assert "(0.00 %, 95 % interval 0.00 % to 0.03 %)" in result.sentence
+    assert "(+0.00 points, -0.03 to +0.03)" in result.sentence
+    one = Predictions.from_columns({"id": many.table["id"].to_pylist(), "correct": [False] + [True] * 12_031})
+    assert "0.01\xa0% of all answers break" in compare(many, one).to_html()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from muscle_llm.comparison.sentence import between, percent, points
+from muscle_llm.comparison.sentence import between, percent, points, sentence_digits
 from muscle_llm.comparison.types import Comparison
 from muscle_llm.errors import InputError
 from muscle_llm.metrics.across import weighted_mean
@@ -189,17 +190,19 @@ def _sentence(
     if not graded:
         compared = counted(len(comparisons), "task is", "tasks are")
         return f"From {old} to {new}, {compared} compared; right and wrong are not known in any."
+    digits = sentence_digits(n)
+    share, signed = partial(percent, digits=digits), partial(points, digits=digits)
     nfr, pooled = figures.macro["nfr"], figures.pooled["nfr"]
     change = figures.macro["accuracy_difference"]
     worst = max(graded, key=lambda t: comparisons[t].metrics["nfr"].value)
     highest = comparisons[worst].metrics["nfr"].value
     tasks = counted(len(graded), "task", "tasks")
-    most = f"; most flips: {worst} ({percent(highest)})" if highest else ""
+    most = f"; most flips: {worst} ({share(highest)})" if highest else ""
     return (
         f"From {old} to {new}, over {tasks} with {n} instances, a right answer becomes wrong in "
-        f"{percent(nfr.value)} on the mean over tasks ({between(nfr, percent) or 'no interval'}) and in "
-        f"{percent(pooled.value)} of all instances; accuracy changes by {points(change.value)} points on the "
-        f"mean over tasks ({between(change, points) or 'no interval'}){most}."
+        f"{share(nfr.value)} on the mean over tasks ({between(nfr, share) or 'no interval'}) and in "
+        f"{share(pooled.value)} of all instances; accuracy changes by {signed(change.value)} points on the "
+        f"mean over tasks ({between(change, signed) or 'no interval'}){most}."
     )
 
 

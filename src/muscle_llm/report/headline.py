@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from muscle_llm.comparison.sentence import sentence_digits
 from muscle_llm.report.numbers import figure, is_number
 
 __all__ = ["best_remedy", "headline"]
@@ -38,28 +39,33 @@ def _value(metrics: Mapping[str, Any], name: str) -> float | None:
     return value if is_number(value) else None
 
 
+def _digits(document: Mapping[str, Any]) -> int:
+    return sentence_digits((document.get("counts") or {}).get("n"))
+
+
 def _flip_parts(document: Mapping[str, Any], nfr: float) -> Iterable[str]:
-    first = f"{figure(nfr, 'share', digits=1)} of all answers break" if nfr else "No right answer breaks"
+    digits = _digits(document)
+    first = f"{figure(nfr, 'share', digits=digits)} of all answers break" if nfr else "No right answer breaks"
     excess = document.get("excess_nfr") or {}
     if is_number(excess.get("value")) and is_number(excess.get("low")):
         if excess["low"] > 0:
-            points = figure(excess["value"], "points", digits=1, signed=False)
+            points = figure(excess["value"], "points", digits=digits, signed=False)
             first += f", {points} points more than retraining the old version explains"
         else:
             first += ", no more than retraining the old version could explain"
     yield first
     if _value(document["metrics"], "accuracy_difference") is not None:
-        yield _accuracy_part(document["metrics"]["accuracy_difference"])
+        yield _accuracy_part(document["metrics"]["accuracy_difference"], digits)
     remedy = best_remedy(document)
     if remedy is not None:
         yield _remedy_part(document, *remedy, nfr)
 
 
-def _accuracy_part(change: Mapping[str, Any]) -> str:
+def _accuracy_part(change: Mapping[str, Any], digits: int) -> str:
     """The change of accuracy; whether it may be none at all is said where it has an interval."""
     if not change["value"]:
         return "accuracy stays the same"
-    text = f"{figure(change['value'], 'points', digits=1)} points"
+    text = f"{figure(change['value'], 'points', digits=digits)} points"
     low, high = change.get("low"), change.get("high")
     if low is not None and high is not None and low <= 0 <= high:
         return f"no clear change in accuracy ({text})"
@@ -70,13 +76,14 @@ def _remedy_part(document: Mapping[str, Any], name: str, value: float, nfr: floa
     """What the best remedy reaches, and what it costs."""
     if value >= nfr:
         return "no remedy tried reduces that"
+    digits = _digits(document)
     cost = _value(document["candidates"][name]["against_new"].get("metrics") or {}, "d_accuracy")
     price = (
         ""
         if cost is None
-        else f" (accuracy {figure(cost, 'points', digits=1)} points against the new version)"
+        else f" (accuracy {figure(cost, 'points', digits=digits)} points against the new version)"
     )
-    return f"“{name}” reduces that to {figure(value, 'share', digits=1)}{price}"
+    return f"“{name}” reduces that to {figure(value, 'share', digits=digits)}{price}"
 
 
 def best_remedy(document: Mapping[str, Any]) -> tuple[str, float] | None:

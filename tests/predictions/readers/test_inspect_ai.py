@@ -87,6 +87,11 @@ def test_how_a_model_was_called_and_ids_of_tools_are_no_settings(logs):
     assert json.loads(extra(4, "abc")["solver"])[0]["tools"][0][0]["params"] == {"interactive": True}
 
 
+def test_columns_that_decide_do_not_make_an_archive_a_table(logs, tmp_path):
+    with pytest.raises(InputError, match="--map correct= does not fit: this log says itself"):
+        read_predictions(logs.inspect_eval(tmp_path), columns="correct=score")
+
+
 @pytest.mark.parametrize(
     ("values", "correct"),
     [

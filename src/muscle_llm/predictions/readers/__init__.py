@@ -79,14 +79,15 @@ def choose_reader(source: Source, name: str | None, options: ReadOptions) -> Rea
     """Return the reader for a source: the named one, else the first whose detector says yes.
 
     Columns named by the user (``--map``) mean a table, whatever the file looks like; unless they only add
-    slices, a cluster, scores or the prompt to what the format tells.
+    slices, a cluster, scores or the prompt to what the format tells, or an archive of several files cannot
+    be a table.
 
     Raises:
         InputError: no reader knows the content, or in a folder several do.
     """
     if name is not None:
         return load_reader(name)
-    if not only_adds(options.columns):
+    if not only_adds(options.columns) and len(source.members) < 2:
         return load_reader("table")
     found: list[Reader] = []
     for known in [*(n for n in READERS if n != "table"), *_others(), "table"]:
