@@ -125,8 +125,8 @@ def test_the_instances_are_exported_for_llm_comparator(files, capsys, tmp_path):
     ("arguments", "message"),
     [
         (["{old}", "{new}", "--save", "{tmp}/x", "--json", "{tmp}/x"], "two outputs"),
-        (["{old}", "{new}", "--select", "nothing"], "holds one part only"),
-        (["{old}#nothing", "{new}"], "holds one part only"),
+        (["{old}", "{new}", "--select", "nothing"], "write --select COLUMN=VALUE"),
+        (["{old}#nothing", "{new}"], "write --select COLUMN=VALUE"),
         (["{old}", "{tmp}/none.jsonl"], "there is no such file"),
         (["{old}", "{new}", "--map", "id=idd,answer=answer,reference=reference"], "Did you mean 'id'"),
         (["{old}", "{new}", "--map", "nonsense"], "role=column"),

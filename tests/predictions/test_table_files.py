@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
 
+from muscle_llm import compare
 from muscle_llm.errors import InputError
 from muscle_llm.predictions import read_predictions
 
@@ -109,3 +110,42 @@ def test_what_is_no_table_is_named_with_what_to_do(tmp_path):
             read_predictions(tmp_path / name)
     with pytest.raises(InputError, match="standard input is not read"):
         read_predictions("-")
+
+
+SEVERAL = "model,id,answer,reference\nv1,a,x,x\nv1,b,y,z\nv2,b,z,z\nv2,a,X,x\n"
+
+
+def test_one_model_of_several_in_a_table_is_selected(tmp_path):
+    (tmp_path / "all.csv").write_text(SEVERAL)
+    names, *rows = (line.split(",") for line in SEVERAL.split())
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    (tmp_path / "all.jsonl").write_text("\n".join(lines))
+    for name in ("all.csv", "all.jsonl"):
+        path = tmp_path / name
+        with pytest.raises(InputError, match=r"2 ids occur more than once.*--select COLUMN=VALUE"):
+            read_predictions(path)
+        one = read_predictions(path, select="model=v2")
+        assert one.table.select(["id", "correct"]).to_pylist() == [
+            {"id": "b", "correct": True},
+            {"id": "a", "correct": False},
+        ]
+        assert read_predictions(f"{path}#model=v1,id=b").table["id"].to_pylist() == ["b"]
+        result = compare(f"{path}#model=v1", f"{path}#model=v2")
+        assert (result.counts["negative_flips"], result.counts["positive_flips"]) == (1, 1)
+        assert result.warnings[-1].startswith(
+            "new: 1 answer differs from the reference in upper and lower case"
+        )
+        with pytest.raises(InputError, match=r"no row has model=v3; there are 'v1' \(2 rows\), 'v2'"):
+            read_predictions(path, select="model=v3")
+        with pytest.raises(InputError, match="write --select COLUMN=VALUE"):
+            read_predictions(path, select="v1")
+        with pytest.raises(InputError, match="no column 'modle'"):
+            read_predictions(path, select="modle=v1")
+        numbered = read_predictions(path, columns={"id": "@row", "answer": "answer"}, select="model=v2")
+        assert len(numbered) == 2
+
+
+def test_the_row_of_a_mistake_is_that_of_the_whole_file(tmp_path):
+    (tmp_path / "all.csv").write_text("model,id,correct\nv1,a,true\nv2,a,true\nv1,b,true\nv2,b,maybe\n")
+    with pytest.raises(InputError, match="row 4"):
+        read_predictions(tmp_path / "all.csv", select="model=v2")

@@ -25,6 +25,7 @@ Examples:
   muscle-llm compare old.csv new.csv --map id=question_id,answer=pred,reference=answer
   muscle-llm compare both.jsonl both.jsonl --map id=question \\
       --old-map correct=v1.is_correct --new-map correct=v2.is_correct --json -
+  muscle-llm compare 'all.csv#model=v1' 'all.csv#model=v2'
   muscle-llm compare old.jsonl new.jsonl remedy.jsonl control.jsonl --old-rerun old_seed2.jsonl
   muscle-llm compare old_run/ new_run/ --html report      every task both folders hold
   muscle-llm compare old.jsonl new.jsonl --policy policy.yaml --junit report.xml --markdown comment.md
@@ -65,7 +66,9 @@ Exit codes: 0 done, 2 unusable input; with --policy, 0 pass, 1 fail, 3 inconclus
 )
 @click.option("--metric", metavar="NAME", help="Which of the log's metrics decides right or wrong.")
 @click.option(
-    "--select", metavar="PART", help="Which task or run, where files or folders hold several; also PATH#PART."
+    "--select",
+    metavar="PART",
+    help="Which task, run, or rows (COLUMN=VALUE), where files or folders hold several; also PATH#PART.",
 )
 @click.option(
     "--extract",

@@ -13,7 +13,7 @@ from muscle_llm.comparison.against import against_new, floor_of
 from muscle_llm.comparison.causes import cause_figures
 from muscle_llm.comparison.figures import SEED, flip_figures, reliable, score_figures
 from muscle_llm.comparison.measured import Measured, measure
-from muscle_llm.comparison.notes import exclusions, notes
+from muscle_llm.comparison.notes import exclusions, grading_notes, notes
 from muscle_llm.comparison.pairing import OnMismatch, pair
 from muscle_llm.comparison.rows import instance_table
 from muscle_llm.comparison.sentence import summarise
@@ -117,6 +117,7 @@ def compare(
         warnings=(
             *measured.paired.warnings,
             *notes(measured, counts, scores.lacking, roles),
+            *grading_notes({name: p.provenance for name, p in sides.items()}),
             *slice_warnings,
         ),
     )

@@ -9,9 +9,11 @@ import numpy as np
 from muscle_llm.comparison.measured import Measured
 from muscle_llm.comparison.types import Role
 from muscle_llm.comparison.views import View
+from muscle_llm.predictions.build import CASE_ONLY
+from muscle_llm.predictions.schema import Provenance
 from muscle_llm.text import counted
 
-__all__ = ["exclusions", "notes"]
+__all__ = ["exclusions", "grading_notes", "notes"]
 
 
 def exclusions(measured: Measured) -> dict[str, int | None]:
@@ -85,6 +87,17 @@ def notes(
         for score, n in lacking.items()
     ]
     return found
+
+
+def grading_notes(sides: Mapping[str, Provenance]) -> list[str]:
+    """Return one sentence per side whose answers were graded here and whose case decided."""
+    counts = {side: provenance.extra.get(CASE_ONLY) for side, provenance in sides.items()}
+    return [
+        f"{side}: {counted(int(n), 'answer differs', 'answers differ')} from the reference in upper and lower "
+        "case only, which counts as not right."
+        for side, n in counts.items()
+        if n is not None
+    ]
 
 
 def _unanswered(version: View, side: str) -> str:

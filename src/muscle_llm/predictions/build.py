@@ -18,9 +18,12 @@ from muscle_llm.predictions.raw import Batch, RawRows
 from muscle_llm.predictions.schema import COLUMNS, Predictions, Provenance
 from muscle_llm.text import counted
 
-__all__ = ["answers_match", "build", "build_guessed", "check_unique", "converted"]
+__all__ = ["CASE_ONLY", "answers_match", "build", "build_guessed", "check_unique", "converted"]
 
 _COLUMN = {"reference": "references"}
+
+
+CASE_ONLY = "answers_right_but_for_case"  # in the provenance of graded answers
 
 
 def build_guessed(
@@ -99,7 +102,10 @@ def build(
     if roles.get("repeat") == NTH:
         table = table.set_column(table.column_names.index("repeat"), "repeat", _nth(table["id"]))
     if "correct" not in table.column_names and {"answer", "references"} <= set(table.column_names):
-        table = table.append_column("correct", _graded(table))
+        correct = _graded(table)
+        if (count := _case_only(table, correct)) > 0:
+            provenance = dataclasses.replace(provenance, extra={**provenance.extra, CASE_ONLY: str(count)})
+        table = table.append_column("correct", correct)
     predictions = Predictions(table, provenance)
     check_unique(predictions, raw.label, raw)
     return dataclasses.replace(predictions, unique=True)
@@ -240,6 +246,16 @@ def _graded(table: pa.Table) -> pa.Array:
     return pa.array(right, mask=ungraded)
 
 
+def _case_only(table: pa.Table, correct: pa.Array) -> int:
+    """Return how many wrong answers differ from a reference in upper and lower case only."""
+    wrong = table.filter(pc.invert(pc.fill_null(correct, True)))
+    lists = wrong["references"].combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    lowered = pa.ListArray.from_arrays(offsets, pc.utf8_lower(lists.flatten()))
+    return int(answers_match(pc.utf8_lower(wrong["answer"]), pa.chunked_array([lowered])).sum())
+
+
 def _nth(ids: pa.ChunkedArray) -> pa.Array:
     """Return how manyth row of its id each row is, from 0."""
     codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
@@ -281,5 +297,6 @@ def check_unique(predictions: Predictions, label: str, raw: RawRows | None = Non
     raise InputError(
         f"{label}: {ids} more than once; {worst['id'][:80]!r} occurs "
         f"{worst['count_all']} times{f' ({places})' if places else ''}. If these are repeated answers to one "
-        f"question, say so with --map repeat=COLUMN or repeat={NTH}; else remove the duplicates."
+        f"question, say so with --map repeat=COLUMN or repeat={NTH}; if a table holds several models, take "
+        "one with --select COLUMN=VALUE; else remove the duplicates."
     )

@@ -18,6 +18,7 @@ from muscle_llm.predictions.mapping import as_roles
 from muscle_llm.predictions.raw import ArrowRows, JsonRows, RawRows
 from muscle_llm.predictions.readers import ReadOptions, load_reader, refuse_unused
 from muscle_llm.predictions.schema import Predictions, Provenance
+from muscle_llm.predictions.selected import choose_rows
 
 __all__ = ["read_many", "read_predictions"]
 
@@ -140,9 +141,8 @@ def _in_memory(source: Any, format: str | None, options: ReadOptions) -> Predict
     if format not in (None, "table"):
         raise InputError(f"format: rows and frames are read as 'table', not as {format!r}.")
     refuse_unused(load_reader("table"), options, "the data")
-    return build_guessed(
-        _rows_in_memory(source), options.columns, lambda _: Provenance(format="table"), options.extract
-    )
+    rows = choose_rows(_rows_in_memory(source), options.select, "the data")
+    return build_guessed(rows, options.columns, lambda _: Provenance(format="table"), options.extract)
 
 
 def _rows_in_memory(source: Any) -> Callable[[], RawRows]:

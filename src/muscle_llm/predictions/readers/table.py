@@ -27,6 +27,7 @@ from muscle_llm.predictions.readers.json_table import (
     rows_of_columns,
 )
 from muscle_llm.predictions.schema import Predictions, Provenance
+from muscle_llm.predictions.selected import choose_rows
 from muscle_llm.predictions.source import Source
 
 __all__ = ["READER", "json_lines", "open_rows", "text_kind"]
@@ -269,7 +270,8 @@ def _read(source: Source, options: ReadOptions) -> Predictions:
         told = ", ".join(f"{role}={path}" for role, path in roles.items())
         return Provenance(format="table", sources={source.path.name: source.sha256}, extra={"columns": told})
 
-    return build_guessed(rows, options.columns, provenance, options.extract)
+    chosen = choose_rows(rows, options.select, source.label)
+    return build_guessed(chosen, options.columns, provenance, options.extract)
 
 
 _READ: Callable[[Source, ReadOptions], Predictions] = _read
@@ -278,5 +280,5 @@ READER = Reader(
     "JSON lines, JSON, CSV, TSV, Parquet or Arrow; columns named with --map",
     _detect,
     _READ,
-    takes=("extract",),
+    takes=("extract", "select"),
 )
