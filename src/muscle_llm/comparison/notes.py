@@ -93,8 +93,8 @@ def grading_notes(sides: Mapping[str, Provenance]) -> list[str]:
     """Return one sentence per side whose answers were graded here and whose case decided."""
     counts = {side: provenance.extra.get(CASE_ONLY) for side, provenance in sides.items()}
     return [
-        f"{side}: {counted(int(n), 'answer differs', 'answers differ')} from the reference in upper and lower "
-        "case only, which counts as not right."
+        f"{side}: {counted(int(n), 'answer differs', 'answers differ')} from the reference in upper and "
+        "lower case only, which counts as not right."
         for side, n in counts.items()
         if n is not None
     ]
