@@ -43,9 +43,13 @@ def test_a_mean_over_equal_values_is_no_certainty(n):
     assert same["mean_difference"].low < 0 < same["mean_difference"].high
     assert fell["regress"].low < 0.02 < fell["regress"].high
     assert (same["mean_difference"].high < 0.01) == (n == 1000)
-    constant = smooth_metrics(np.ones(n), np.ones(n))["mean_difference"]
+    constant = smooth_metrics(np.ones(n), np.ones(n))["mean_difference"]  # on a scale of 0 to 1, it seems
     assert constant.value == 0
-    assert np.isnan(constant.low)
+    assert constant.low == -constant.high < 0
+    assert (constant.high < 0.01) == (n == 1000)
+    unknown = smooth_metrics(np.full(n, 7.0), np.full(n, 7.0))["mean_difference"]
+    assert unknown.value == 0
+    assert np.isnan(unknown.low)
 
 
 def test_differences_whose_square_is_0_have_an_interval():

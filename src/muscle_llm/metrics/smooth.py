@@ -81,12 +81,18 @@ def smooth_metrics(
 
 
 def score_span(*scores: NDArray[np.float64]) -> float:
-    """Return how far the scores of all versions lie apart; 0 where that is no finite number.
+    """Return how far the scores of all versions lie apart; 0 where that is not known.
+
+    Scores that are all the same do not tell; between 0 and 1 they are taken for scores on that scale, so that
+    a task that both versions master does not stay without any interval.
 
     Example:
-        >>> score_span(np.array([0.25, 0.5]), np.array([1.0]))
-        0.75
+        >>> score_span(np.array([0.25, 0.5]), np.array([1.0])), score_span(np.ones(3))
+        (0.75, 1.0)
     """
+    least, most = min(s.min() for s in scores), max(s.max() for s in scores)
     with np.errstate(over="ignore"):
-        span = max(s.max() for s in scores) - min(s.min() for s in scores)
+        span = most - least
+    if span == 0:
+        return 1.0 if 0 <= most <= 1 else 0.0
     return float(span) if np.isfinite(span) else 0.0
