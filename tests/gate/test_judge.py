@@ -125,6 +125,16 @@ def test_scores_are_judged_by_name(of_rows):
     assert not clause(verdict, "scores.rouge2.nfr").measured
 
 
+def test_a_mean_fall_is_no_harm_where_nothing_fell(of_rows):
+    margins = ScoreMargins(regress=0.05)
+    policy = Policy(all=Rules(scores={"rouge1": margins}))
+    for new, outcome in ((0.9, PASS), (0.8, PASS), (0.5, FAIL)):
+        comparison = of_rows([(None, None)] * 100, scores=[(0.8, new)] * 100)
+        assert judge(policy, comparison).outcome is outcome
+    once = of_rows([(None, None)] * 100, scores=[(0.8, 0.8)] * 99 + [(0.8, 0.79)])
+    assert judge(policy, once).outcome is OPEN  # a single fall does not tell how far others are
+
+
 def test_too_few_instances_leave_the_verdict_open_but_a_fail_is_a_fail(flips):
     policy = Policy(all=Rules(min_instances=200, nfr=0.5))
     verdict = judge(policy, flips(0, 0, 150))

@@ -65,13 +65,18 @@ class Figures:
     scores: Mapping[str, Mapping[str, Estimate]]
 
     def harm(self, measure: Measure, score: str | None = None) -> Estimate:
-        """Return the harm: the metric, mirrored where more of it is better; undefined where it is missing."""
+        """Return the harm: the metric, mirrored where more of it is better; undefined where it is missing.
+
+        Where no score fell, the mean fall is undefined as a figure, but as a harm it is none.
+        """
         metrics = self.metrics if score is None else self.scores.get(score, {})
         found = metrics.get(measure.metric)
         if found is None:
             if score is None:
                 return undefined("it is not measured")
             return undefined(f"the logs have no score {score!r} in both versions")
+        if measure is SCORE_MEASURES["regress"] and not found.defined and metrics["nfr"].value == 0:
+            return Estimate(0.0, 0.0, 0.0)
         if not measure.mirrored or not found.defined:
             return found
         return Estimate(0.0 - found.value, 0.0 - found.high, 0.0 - found.low)
