@@ -393,3 +393,11 @@ def test_a_sentence_over_many_instances_has_more_digits():
     assert "(+0.00 points, -0.03 to +0.03)" in result.sentence
     one = Predictions.from_columns({"id": many.table["id"].to_pylist(), "correct": [False] + [True] * 12_031})
     assert "0.01\xa0% of all answers break" in compare(many, one).to_html()
+
+
+def test_a_log_without_grades_is_not_told_to_map_columns():
+    ungraded = Predictions(
+        Predictions.from_columns({"id": ["a"], "answer": ["x"]}).table, Provenance(format="inspect")
+    )
+    with pytest.raises(InputError, match=r"the log does not say which answers are right.*--metric"):
+        compare(ungraded, ungraded)

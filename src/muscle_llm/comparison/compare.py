@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -78,7 +78,7 @@ def compare(
     reruns = [name for name, role in roles.items() if role == "noise_floor"]
     paired = pair(sides, on_mismatch, reruns=reruns)
     measured = measure(paired, confidence=confidence, tolerance=tolerance)
-    _check_measurable(measured.views)
+    _check_measurable(measured.views, sides)
     counts, metrics = flip_figures(measured, "new")
     counts.update(exclusions(measured))
     steady = reliable(measured)
@@ -154,7 +154,7 @@ def _check_roles(candidates: Mapping[str, Predictions], roles: Mapping[str, str]
     return {name: roles.get(name, "remedy") for name in candidates}  # pyright: ignore[reportReturnType]
 
 
-def _check_measurable(views: Mapping[str, View]) -> None:
+def _check_measurable(views: Mapping[str, View], sides: Mapping[str, Predictions]) -> None:
     old = views["old"]
     if not (old.usable & views["new"].usable).any():
         raise InputError("no instance is left to compare: every row has an error in old or in new.")
@@ -163,9 +163,22 @@ def _check_measurable(views: Mapping[str, View]) -> None:
         if name != "old" and not graded and not set(old.scores) & set(v.scores):
             lacking = [n for n in ("old", name) if views[n].correct is None]
             raise InputError(
-                f"{' and '.join(lacking)}: no column says which answers are right. Map correct=COLUMN, or "
-                "answer=COLUMN and reference=COLUMN, or score=COLUMN, with --map."
+                f"{' and '.join(lacking)}: {_ungraded({sides[n].provenance.format for n in lacking})}"
             )
+
+
+def _ungraded(formats: Collection[str | None]) -> str:
+    """Return what is missing where nothing says right or wrong, and what to do, by the logs' formats."""
+    if set(formats) <= {None, "table"}:
+        return (
+            "no column says which answers are right. Map correct=COLUMN, or answer=COLUMN and "
+            "reference=COLUMN, or score=COLUMN, with --map."
+        )
+    return (
+        "the log does not say which answers are right, and there is no score that old has too. Score the "
+        "answers with the tool that wrote it, or choose what decides with --metric; muscle-llm inspect FILE "
+        "shows what the log holds."
+    )
 
 
 def _candidate(measured: Measured, name: str, role: Role, provenance: Provenance) -> Candidate:
