@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from muscle_llm.errors import InputError
+from muscle_llm.comparison import compare
+from muscle_llm.errors import ComparabilityError, InputError
 from muscle_llm.predictions import read_many, read_predictions
 
 
@@ -47,6 +48,20 @@ def test_a_letter_that_stands_for_no_option_is_no_answer(logs, tmp_path):
     table = read_predictions(place).table
     assert table["answer"].to_pylist() == [None, "mild"]
     assert table["output"].to_pylist()[0] == " M"
+
+
+def test_what_the_adapter_puts_around_a_question_leaves_it_the_same(logs, tmp_path):
+    sides = []
+    for end in ("\nAnswer:", "\nAssistant:"):
+        requests = [{"model": "org/model", "prompt": f"{logs.question(i)}{end}"} for i in range(2)]
+        states = [logs.helm_state(i, request=r) for i, r in enumerate(requests)]
+        place = logs.helm(tmp_path / str(len(sides)))
+        sides.append(
+            read_predictions(_rewrite(logs, place, states, [logs.helm_stats(0), logs.helm_stats(1)]))
+        )
+    with pytest.raises(ComparabilityError, match="worded differently, as by another chat template"):
+        compare(*sides)
+    assert compare(*sides, on_mismatch="intersect").counts["n"] == 2
 
 
 def test_a_failed_request_is_an_error(logs, tmp_path):

@@ -6,7 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from muscle_llm.errors import InputError
+from muscle_llm.comparison import compare
+from muscle_llm.errors import ComparabilityError, InputError
 from muscle_llm.predictions import read_many, read_predictions
 
 
@@ -105,6 +106,18 @@ def test_settings_of_generation_come_from_the_results_beside_the_details(logs, t
     provenance = read_predictions(path).provenance
     assert provenance.harness_version == "abc"
     assert json.loads(provenance.extra["generation"]) == {"temperature": 0.5, "system_prompt": "Be brief"}
+
+
+def test_another_chat_template_leaves_the_question_the_same(logs, tmp_path):
+    sides = []
+    for template in ("<s>[INST] {} [/INST]", "<|user|>{}<|end|>"):
+        rows = [logs.lighteval_row(i) for i in range(logs.N)]
+        for row in rows:
+            row["model_response"]["input"] = template.format(row["doc"]["query"])
+        sides.append(read_predictions(logs._details(tmp_path / str(len(sides)), "warmth|0", rows)))
+    with pytest.raises(ComparabilityError, match="worded differently, as by another chat template"):
+        compare(*sides)
+    assert compare(*sides, on_mismatch="intersect").counts["n"] == logs.N
 
 
 def test_a_perplexity_becomes_a_log_likelihood_per_unit(logs, tmp_path):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from muscle_llm.errors import InputError, clip
+from muscle_llm.files import sha256_text
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import first_keys, json_document
@@ -237,12 +238,15 @@ def _row(key: Key, requests: list[Fields]) -> Row:
     mapping = state.raw.get("output_mapping")
     separate = state.has("reference_index")
     result = state.inner("result")
+    question = instance.inner("input").text("text")
     row = Row(
         place=state.place,
         raw=state.raw,
         id=_identity(key),
         repeat=key[2],
-        prompt=instance.inner("input").text("text") if separate else _prompt(state),
+        prompt=question if separate else _prompt(state),
+        # The prompt holds what the model's adapter puts around the question, the question does not.
+        instance_hash=sha256_text(question) if question and not separate else None,
         references=list(right) or None,
         choices=list(texts) if mapping is not None or separate else None,
         error=_error(requests),
@@ -368,6 +372,7 @@ _USES = {
     "id": "instance.id, with its perturbation",
     "repeat": "train_trial_index",
     "prompt": "request.prompt",
+    "instance_hash": "hash of instance.input",
     "answer": "result.completions, the most likely, as output_mapping names it",
     "output": "result.completions",
     "references": "instance.references tagged correct",

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from muscle_llm.errors import InputError
+from muscle_llm.files import sha256_text
 from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
@@ -202,11 +203,14 @@ def _row(fields: Fields, identity: str) -> Row:
     doc, response = fields.inner("doc"), fields.inner("model_response")
     choices = doc.texts("choices") or []
     gold = [g for g in _gold(doc) if 0 <= g < len(choices)]
+    asked, query = _prompt(response.raw.get("input")), doc.text("query")
     row = Row(
         place=fields.place,
         raw=fields.raw,
         id=identity,
-        prompt=_prompt(response.raw.get("input")) or doc.text("query"),
+        prompt=asked or query,
+        # The input is in the model's own chat template, the question is not.
+        instance_hash=sha256_text(query) if asked and query else None,
         references=[choices[g] for g in gold] or None,
     )
     likelihoods = [_number(v) for v in response.items("logprobs")]
@@ -292,6 +296,7 @@ def _choices(source: Source) -> dict[str, list[str]]:
 _USES = {
     "id": "doc.id, else the row's number",
     "prompt": "model_response.input, else doc.query",
+    "instance_hash": "hash of doc.query",
     "answer": "model_response.text (of several options: the most likely)",
     "output": "model_response.text",
     "references": "doc.choices at doc.gold_index",
