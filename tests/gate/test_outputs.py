@@ -12,6 +12,7 @@ from rich.console import Console
 
 from muscle_llm.gate import ClauseResult, Outcome, Policy, Rules, Verdict, judge
 from muscle_llm.metrics.estimate import Estimate
+from muscle_llm.report.clauses import clause_groups
 from muscle_llm.report.junit import render_junit
 from muscle_llm.report.verdict import print_verdict, worth_showing
 from muscle_llm.report.verdict_markdown import render_verdict_markdown
@@ -116,6 +117,7 @@ def test_markdown_says_verdict_clauses_and_what_broke():
     assert text.startswith("## ❌ FAIL on gsm8k\n")
     assert "| ✅ pass | negative flips | all | 10.00 % (5.00 % to 20.00 %) | 30.00 % |" in text
     assert "| ❌ **fail** | must not break | x = says so | 1 | 0 |" in text
+    assert "| ❓ inconclusive | inconsistent errors | all | – | – |" in text
     assert "<details><summary>must not break: 1 instance</summary>" in text
     assert "- a note" in text
 
@@ -145,3 +147,16 @@ def test_the_terminal_shows_each_clause_and_the_verdict(flips):
     assert "PASS nfr: negative flips 0.33 % (0.06 % to 1.86 %): within the margin of 5.00 %." in text
     assert "FAIL must_not_break: 1 of 1 instances that must not break is broken: 'q0'." in text
     assert "verdict: FAIL: 1 of 2 clauses fails" in text
+
+
+def test_an_undecided_clause_has_one_name_everywhere():
+    verdict = Verdict(clauses())
+    (failed, undecided, held) = clause_groups(verdict.to_dict())
+    assert [g.title for g in (failed, undecided, held)] == [
+        "1 clause fails",
+        "1 clause is inconclusive",
+        "1 clause holds",
+    ]
+    for text in (shown(verdict), render_verdict_markdown(verdict), render_junit([verdict])):
+        assert "inconclusive" in text.lower()
+        assert "stays open" not in text

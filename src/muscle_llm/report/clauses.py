@@ -45,7 +45,7 @@ def clause_groups(verdict: Mapping[str, Any]) -> Iterator[ClauseGroup]:
     """
     words = {
         "fail": ("fails", "fail"),
-        "inconclusive": ("stays open", "stay open"),
+        "inconclusive": ("is inconclusive", "are inconclusive"),
         "pass": ("holds", "hold"),
     }
     for outcome, (one, many) in words.items():

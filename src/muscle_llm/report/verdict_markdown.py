@@ -15,7 +15,7 @@ __all__ = ["render_verdict_markdown"]
 
 _CLAUSES = 40  # a comment on GitHub holds 65,536 characters
 _IDS = 20
-_MARKS = {Outcome.PASS: "✅ pass", Outcome.INCONCLUSIVE: "❓ open", Outcome.FAIL: "❌ **fail**"}
+_MARKS = {Outcome.PASS: "✅ pass", Outcome.INCONCLUSIVE: "❓ inconclusive", Outcome.FAIL: "❌ **fail**"}
 
 
 def render_verdict_markdown(verdict: Verdict) -> str:
