@@ -11,6 +11,7 @@ import pytest
 
 from muscle_llm.cli import main
 from muscle_llm.errors import InputError, RunError
+from muscle_llm.predictions import read_predictions
 from muscle_llm.report.html import render_html
 from muscle_llm.report.json import render_json
 from muscle_llm.report.stored import read_comparison, read_run, write_comparison
@@ -24,6 +25,15 @@ def test_kept_and_read_back_it_gives_the_same_document_and_page(comparison, tmp_
     assert again.versions == comparison.versions
     assert render_html(again) == render_html(comparison)
     assert math.isnan(again.metrics["mcnemar_p"].low)
+
+
+def test_a_comparison_is_no_log(comparison, tmp_path):
+    write_comparison(comparison, tmp_path / "c.parquet")
+    with pytest.raises(InputError, match=r"holds a whole comparison.*muscle-llm view .*c\.parquet"):
+        read_predictions(tmp_path / "c.parquet")
+    (tmp_path / "c.json").write_text(render_json(comparison), encoding="utf-8")
+    with pytest.raises(InputError, match="holds the figures of a comparison"):
+        read_predictions(tmp_path / "c.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 but broken", None])

@@ -15,9 +15,10 @@ from muscle_llm.errors import InputError
 from muscle_llm.files import atomic_path
 from muscle_llm.predictions.schema import COLUMNS, SCHEMA_VERSION, Predictions, Provenance
 
-__all__ = ["METADATA_KEY", "read_store", "write_predictions"]
+__all__ = ["COMPARISON_KEY", "METADATA_KEY", "read_store", "write_predictions"]
 
 METADATA_KEY = b"muscle_llm"
+COMPARISON_KEY = b"muscle_llm_comparison"  # of a file that holds a whole comparison
 
 
 def write_predictions(predictions: Predictions, path: str | os.PathLike[str]) -> None:

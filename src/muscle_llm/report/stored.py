@@ -12,11 +12,9 @@ import pyarrow.parquet as pq
 from muscle_llm.comparison import Comparison, compare
 from muscle_llm.errors import InputError, RunError
 from muscle_llm.files import atomic_path
-from muscle_llm.predictions.store import read_store
+from muscle_llm.predictions.store import COMPARISON_KEY, read_store
 
 __all__ = ["read_comparison", "read_run", "write_comparison"]
-
-METADATA_KEY = b"muscle_llm_comparison"
 
 
 def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> None:
@@ -33,7 +31,7 @@ def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> No
         1
     """
     document = json.dumps(comparison.to_dict(), allow_nan=False).encode()
-    table = comparison.instances.replace_schema_metadata({METADATA_KEY: document})
+    table = comparison.instances.replace_schema_metadata({COMPARISON_KEY: document})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -48,7 +46,7 @@ def read_comparison(path: str | os.PathLike[str]) -> Comparison:
         raise InputError(f"{path}: there is no such file.")
     try:
         table = pq.read_table(path)
-        document = json.loads((table.schema.metadata or {})[METADATA_KEY])
+        document = json.loads((table.schema.metadata or {})[COMPARISON_KEY])
         return Comparison.from_dict(document, table.replace_schema_metadata(None))
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(

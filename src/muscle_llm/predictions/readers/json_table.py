@@ -66,6 +66,11 @@ def _row_list(document: Any, label: str) -> tuple[Sequence[Any], str]:
         return document, "item"
     if not isinstance(document, dict):
         raise InputError(f"{label}: holds {kind_of(document)}, not a list of objects.")
+    if str(document.get("schema")).startswith("muscle-llm/comparison"):
+        raise InputError(
+            f"{label}: holds the figures of a comparison, not one model's answers; name the logs it was "
+            "made of."
+        )
     lists = object_lists(document)
     columns = rows_of_columns(document)
     if columns is not None and len(lists) < len(document):

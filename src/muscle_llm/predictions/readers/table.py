@@ -29,6 +29,7 @@ from muscle_llm.predictions.readers.json_table import (
 from muscle_llm.predictions.schema import Predictions, Provenance
 from muscle_llm.predictions.selected import choose_rows
 from muscle_llm.predictions.source import Source
+from muscle_llm.predictions.store import COMPARISON_KEY
 
 __all__ = ["READER", "json_lines", "open_rows", "text_kind"]
 
@@ -121,6 +122,12 @@ def _parquet(source: Source) -> RawRows:
                 file = pq.ParquetFile(pa.BufferReader(stream.read()))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source.label}: not a readable Parquet file ({line_of(error)}).") from error
+
+    if COMPARISON_KEY in (file.schema_arrow.metadata or {}):
+        raise InputError(
+            f"{source.label}: holds a whole comparison, not one model's answers; show it with: "
+            f"muscle-llm view {source.path}"
+        )
 
     def read(names: list[str]) -> Iterator[pa.RecordBatch]:
         try:
