@@ -105,7 +105,7 @@ def _check_settings(
                     f"{message} Figures would mix the update with that difference; evaluate both alike, or "
                     "accept it with --on-mismatch intersect."
                 )
-            warnings.append(f"{message[0].upper()}{message[1:]}")
+            warnings.append(message)
 
 
 def _check_content(

@@ -9,7 +9,7 @@ from muscle_llm.comparison import Comparison
 from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Definition
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.report.escaping import escape_markdown
-from muscle_llm.report.terminal import broken_rows, format_estimate, format_value, shown_metrics
+from muscle_llm.report.terminal import broken_rows, format_estimate, shown_metrics, version_rows
 
 __all__ = ["render_markdown"]
 
@@ -40,7 +40,7 @@ def render_markdown(comparison: Comparison) -> str:
         parts.append(_metrics(title, shown_metrics(comparison), DEFINITIONS, level))
     for name, metrics in comparison.scores.items():
         parts.append(_metrics(f"score {escape_markdown(name)}", metrics, SMOOTH_DEFINITIONS, level))
-    if comparison.candidates and comparison.metrics["nfr"].defined:
+    if comparison.candidates:
         parts.append(_candidates(comparison))
     worse = [s for s in comparison.slices if s.worse]
     if worse:
@@ -83,16 +83,13 @@ def _metrics(
 
 
 def _candidates(comparison: Comparison) -> str:
-    lines = ["| version | accuracy | NFR | change of NFR | recovered / broken |", "|---|---|---|---|---|"]
-    new = (format_value(comparison.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
-    lines.append(f"| {escape_markdown(comparison.new.name)} | {' | '.join(new)} | | |")
-    for name, candidate in comparison.candidates.items():
-        own = (format_value(candidate.metrics[n].value, DEFINITIONS[n]) for n in ("accuracy_new", "nfr"))
-        change = format_estimate(candidate.against_new.metrics["d_nfr"], DEFINITIONS["d_nfr"])
-        counts = candidate.against_new.counts
-        flips = f"{counts['recovered']} / {counts['newly_broken']}" if "recovered" in counts else "–"
-        label = escape_markdown(name) + (
-            "" if candidate.role == "remedy" else f" ({candidate.role.replace('_', ' ')})"
-        )
-        lines.append(f"| {label} | {' | '.join(own)} | {change} | {flips} |")
+    quality, rows = version_rows(comparison)
+    lines = [
+        f"| version | {escape_markdown(quality)} | NFR | change of NFR | recovered / broken |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        change = "" if row.change is None else format_estimate(row.change, DEFINITIONS["d_nfr"])
+        flips = "" if row.change is None else "–" if row.flips is None else " / ".join(map(str, row.flips))
+        lines.append(f"| {escape_markdown(row.name)} | {row.quality} | {row.nfr} | {change} | {flips} |")
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +16,15 @@ from muscle_llm.metrics.definitions import DEFINITIONS, SMOOTH_DEFINITIONS, Defi
 from muscle_llm.metrics.estimate import Estimate
 from muscle_llm.text import printable
 
-__all__ = ["broken_rows", "format_estimate", "format_value", "print_comparison", "shown_metrics"]
+__all__ = [
+    "VersionRow",
+    "broken_rows",
+    "format_estimate",
+    "format_value",
+    "print_comparison",
+    "shown_metrics",
+    "version_rows",
+]
 
 _MOST_SLICES = 10
 _MOST_BROKEN = 5
@@ -175,39 +184,81 @@ def _print_broken(comparison: Comparison, console: Console) -> None:
         console.print(Text(f"right before, wrong now: {', '.join(names)}{more}"))
 
 
-def _candidate_table(comparison: Comparison) -> Table:
-    """Return one row per version: what it scores against old, and how it differs from new."""
-    table = Table(
-        title="against old, and the change against new", title_justify="left", box=None, pad_edge=False
-    )
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """What a version scores against old, and how it differs from new (not told of new itself).
+
+    Attributes:
+        name: the version, a candidate with its role where it is no remedy.
+        quality: accuracy, or the mean of the first score where there is no right and wrong.
+        nfr: its negative flips against old.
+        change: the change of NFR against new.
+        percent: the same in per cent of new's.
+        flips: how many negative flips it recovered, and how many it newly broke.
+    """
+
+    name: str
+    quality: str
+    nfr: str
+    change: Estimate | None = None
+    percent: str = ""
+    flips: tuple[int | None, int | None] | None = None
+
+
+def version_rows(comparison: Comparison) -> tuple[str, list[VersionRow]]:
+    """Return what ``quality`` is, and a row for new and for each candidate.
+
+    Example:
+        >>> from muscle_llm.comparison import compare
+        >>> rows = [{"id": 1, "correct": True}, {"id": 2, "correct": False}]
+        >>> quality, (new, mend) = version_rows(compare(rows, rows, {"mend": rows}))
+        >>> quality, mend.name, mend.quality, mend.flips
+        ('accuracy', 'mend', '50.00 %', (0, 0))
+    """
     graded = comparison.metrics["nfr"].defined
     score = None if graded or not comparison.scores else next(iter(comparison.scores))
-    first = "accuracy" if graded else f"mean {printable(score or '')}"
-    for heading in ("version", first, "NFR", "change of NFR", "in %", "recovered/broken"):
-        table.add_column(heading, justify="left" if heading == "version" else "right", overflow="fold")
     if score is None:
         names, definitions, metrics = ("accuracy_new", "nfr"), DEFINITIONS, comparison.metrics
     else:
         names, definitions, metrics = ("mean_new", "nfr"), SMOOTH_DEFINITIONS, comparison.scores[score]
-    table.add_row(
-        printable(comparison.new.name), *(format_value(metrics[n].value, definitions[n]) for n in names)
-    )
+
+    def shown(figures: Mapping[str, Estimate]) -> tuple[str, str]:
+        quality, nfr = (format_value(figures[n].value, definitions[n]) for n in names)
+        return quality, nfr
+
+    rows = [VersionRow(comparison.new.name, *shown(metrics))]
     for name, candidate in comparison.candidates.items():
         own = candidate.metrics if score is None else candidate.scores.get(score)
         change = candidate.against_new.metrics if score is None else candidate.against_new.scores.get(score)
         if own is None or change is None:
             continue
         counts = candidate.against_new.counts
-        label = printable(name) + (
-            "" if candidate.role == "remedy" else f" ({candidate.role.replace('_', ' ')})"
+        rows.append(
+            VersionRow(
+                name if candidate.role == "remedy" else f"{name} ({candidate.role.replace('_', ' ')})",
+                *shown(own),
+                change["d_nfr"],
+                format_value(change["d_nfr_percent"].value, definitions["d_nfr_percent"]),
+                (counts["recovered"], counts["newly_broken"]) if "recovered" in counts else None,
+            )
         )
-        table.add_row(
-            label,
-            *(format_value(own[n].value, definitions[n]) for n in names),
-            _short_interval(change["d_nfr"]),
-            format_value(change["d_nfr_percent"].value, definitions["d_nfr_percent"]),
-            f"{counts['recovered']}/{counts['newly_broken']}" if "recovered" in counts else "–",
-        )
+    return "accuracy" if graded else f"mean {score or ''}", rows
+
+
+def _candidate_table(comparison: Comparison) -> Table:
+    """Return one row per version: what it scores against old, and how it differs from new."""
+    table = Table(
+        title="against old, and the change against new", title_justify="left", box=None, pad_edge=False
+    )
+    quality, rows = version_rows(comparison)
+    for heading in ("version", printable(quality), "NFR", "change of NFR", "in %", "recovered/broken"):
+        table.add_column(heading, justify="left" if heading == "version" else "right", overflow="fold")
+    for row in rows:
+        cells = [printable(row.name), row.quality, row.nfr]
+        if row.change is not None:
+            flips = "–" if row.flips is None else "/".join(map(str, row.flips))
+            cells += [_short_interval(row.change), row.percent, flips]
+        table.add_row(*cells)
     return table
 
 
