@@ -10,7 +10,7 @@ from typing import Any
 from muscle_llm.errors import InputError
 from muscle_llm.predictions.convert import value_text
 
-__all__ = ["Fields", "kind_of"]
+__all__ = ["Fields", "kind_of", "number_of"]
 
 
 def kind_of(value: Any) -> str:
@@ -28,6 +28,21 @@ def kind_of(value: Any) -> str:
         dict: "an object",
     }
     return names.get(type(value), "a number")
+
+
+def number_of(value: Any) -> float | None:
+    """Return a number (true and false are 1 and 0); ``None`` for anything else, NaN and numbers too large.
+
+    Example:
+        >>> number_of(True), number_of("1"), number_of(float("nan"))
+        (1.0, None, None)
+    """
+    if not isinstance(value, bool | int | float) or value != value:
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 class Fields:

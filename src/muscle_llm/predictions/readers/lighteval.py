@@ -26,7 +26,7 @@ from muscle_llm.predictions.convert import value_text
 from muscle_llm.predictions.folders import files_in
 from muscle_llm.predictions.readers.base import Part, Reader, ReadOptions
 from muscle_llm.predictions.readers.documents import json_document
-from muscle_llm.predictions.readers.fields import Fields
+from muscle_llm.predictions.readers.fields import Fields, number_of
 from muscle_llm.predictions.readers.lm_eval_metrics import PER_UNIT, log_likelihood_per_unit
 from muscle_llm.predictions.readers.options import chosen_options
 from muscle_llm.predictions.readers.rows import Row, assemble, choose_metric, extra
@@ -140,7 +140,7 @@ def _metric_values(rows: Sequence[Fields]) -> dict[str, list[float | None]]:
     names = dict.fromkeys(n for m in metrics for n in m)
     found: dict[str, list[float | None]] = {}
     for name in names:
-        values = [_number(m.get(name)) for m in metrics]
+        values = [number_of(m.get(name)) for m in metrics]
         if any(v is not None for v in values):
             found[name] = values
     return found
@@ -153,15 +153,6 @@ def _of_document(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield log_likelihood_per_unit(name, value.get("logprobs"), value.get("weights"))
         else:
             yield name, value
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, bool | int | float) or value != value:
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
 
 
 def _read(source: Source, options: ReadOptions) -> Predictions:
@@ -213,7 +204,7 @@ def _row(fields: Fields, identity: str) -> Row:
         instance_hash=sha256_text(query) if asked and query else None,
         references=[choices[g] for g in gold] or None,
     )
-    likelihoods = [_number(v) for v in response.items("logprobs")]
+    likelihoods = [number_of(v) for v in response.items("logprobs")]
     texts = response.texts("text_post_processed") or response.texts("text") or []
     if texts:
         row.answer = texts[0]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from muscle_llm.predictions.readers.fields import Fields
+from muscle_llm.predictions.readers.fields import Fields, number_of
 
 __all__ = ["PER_UNIT", "log_likelihood_per_unit", "metric_values"]
 
@@ -45,14 +45,14 @@ def _of_document(row: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
     for name in metrics:
         value = row.get(name)
         if name == "perplexity":
-            yield "log_likelihood", _number(value)
+            yield "log_likelihood", number_of(value)
         elif name in PER_UNIT and isinstance(value, list):
             yield log_likelihood_per_unit(name, *(value if len(value) == 2 else (None, None)))
         elif name in _GOLD_AND_CHOSEN and isinstance(value, list):
             if "acc" not in metrics and len(value) == 2 and all(type(v) is int for v in value):
                 yield "acc", float(value[0] == value[1])
         else:
-            yield name, _number(value)
+            yield name, number_of(value)
 
 
 def log_likelihood_per_unit(metric: str, total: Any, units: Any) -> tuple[str, float | None]:
@@ -67,15 +67,6 @@ def log_likelihood_per_unit(metric: str, total: Any, units: Any) -> tuple[str, f
         >>> log_likelihood_per_unit("bits_per_byte", -8.0, 16)
         ('log_likelihood_per_byte', -0.5)
     """
-    nats, number = _number(total), _number(units)
+    nats, number = number_of(total), number_of(units)
     name = f"log_likelihood_per_{PER_UNIT[metric]}"
     return name, None if nats is None or number is None or number <= 0 else nats / number
-
-
-def _number(value: Any) -> float | None:
-    if not isinstance(value, bool | int | float) or value != value:
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return None
