@@ -117,6 +117,28 @@ class Server(ThreadingHTTPServer):
         self.random = random.Random(5)
         self.pause_at: int | None = None
         self.lock = threading.Lock()
+        self.begun = self.ended = 0
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        with self.lock:
+            self.begun += 1
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self.lock:
+                self.ended += 1
+
+    def wait_until_idle(self) -> None:
+        """Wait for what a killed client had asked: no request is at work, and none comes for a while."""
+        quiet, seen = 0, -1
+        deadline = time.monotonic() + 30
+        while quiet < 10:
+            assert time.monotonic() < deadline
+            with self.lock:
+                idle, begun = self.begun == self.ended, self.begun
+            quiet = quiet + 1 if idle and begun == seen else 0
+            seen = begun
+            threading.Event().wait(0.02)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that were killed are part of the test."""
@@ -184,6 +206,7 @@ def test_the_endpoint_engine(task: Path, server: Server, tmp_path: Path, monkeyp
     server.pause_at = COUNT // 2
     log = tmp_path / "killed" / ".old.parquet.answers"
     kept = kill_in_the_middle(arguments("killed"), log, enough=COUNT // 2 - 4)
+    server.wait_until_idle()
     before = Counter(server.answered)
     assert len(kept) < COUNT
 
