@@ -43,7 +43,19 @@ class Floor:
 
 
 def against_new(measured: Measured, name: str) -> AgainstNew:
-    """Return the candidate minus the new version, on the instances that old, new and candidate all have."""
+    """Return the candidate minus the new version, on the instances that old, new and candidate all have.
+
+    Example:
+        >>> from muscle_llm.comparison.measured import measure
+        >>> from muscle_llm.comparison.pairing import pair
+        >>> from muscle_llm.predictions.schema import Predictions
+        >>> rights = {"old": [True, True], "new": [True, False], "remedy": [True, True]}
+        >>> sides = {n: Predictions.from_columns({"id": ["a", "b"], "correct": r}) for n, r in rights.items()}
+        >>> measured = measure(pair(sides), confidence=0.95, tolerance=0.0)
+        >>> found = against_new(measured, "remedy")
+        >>> found.counts["recovered"], found.metrics["d_nfr"].value
+        (1, -0.5)
+    """
     scores = _score_differences(measured, name)
     pair, own = measured.joints["new"], measured.joints[name]
     if pair is None or own is None:
@@ -89,6 +101,17 @@ def floor_of(measured: Measured, roles: Mapping[str, Role]) -> Floor | None:
     """Return the noise floor, and the nfr beyond it; ``None`` where neither a re-run nor repeats measure one.
 
     A re-run (or re-trained) old version is preferred to repeats: it carries the noise of training as well.
+
+    Example:
+        >>> from muscle_llm.comparison.measured import measure
+        >>> from muscle_llm.comparison.pairing import pair
+        >>> from muscle_llm.predictions.schema import Predictions
+        >>> rights = {"old": [True, True], "new": [True, False], "again": [True, True]}
+        >>> sides = {n: Predictions.from_columns({"id": ["a", "b"], "correct": r}) for n, r in rights.items()}
+        >>> measured = measure(pair(sides), confidence=0.95, tolerance=0.0)
+        >>> floor = floor_of(measured, {"again": "noise_floor"})
+        >>> floor.floor.value, floor.excess.value, floor.per_instance.tolist()
+        (0.0, 0.5, [0.0, 1.0])
     """
     pair = measured.joints["new"]
     if pair is None:

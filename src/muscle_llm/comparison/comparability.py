@@ -38,7 +38,18 @@ _SEEDS = "random_seed"  # of the harness; a re-run is there to have another
 
 
 def settings_differ(old: Provenance, other: Provenance, name: str, reruns: Collection[str]) -> list[str]:
-    """Return one sentence per setting that both logs tell and that differs."""
+    """Return one sentence per setting that both logs tell and that differs.
+
+    Args:
+        old: what old's log tells of its run.
+        other: what the other version's log tells.
+        name: the other version.
+        reruns: versions that are old again, which may have another seed.
+
+    Example:
+        >>> settings_differ(Provenance(num_fewshot=0), Provenance(num_fewshot=5), "new", ())
+        ['old and new differ in the number of examples in the prompt: 0 in old, 5 in new.']
+    """
     pairs = [(what, getattr(old, key), getattr(other, key)) for key, what in _SETTINGS.items()]
     rerun = name in reruns
     told = [_seedless(p.extra) if rerun else p.extra for p in (old, other)]
@@ -81,7 +92,13 @@ def _json_object(value: object) -> dict[str, object] | None:
 
 
 def same_instance(old: pa.Table, new: pa.Table) -> NDArray[np.bool_]:
-    """Return whether both rows are of the same document, as far as the logs tell."""
+    """Return per row whether both are of the same document, as far as the logs tell.
+
+    Example:
+        >>> old, new = (pa.table({"instance_hash": h}) for h in (["x", "y"], ["x", None]))
+        >>> same_instance(old, new).tolist()
+        [True, False]
+    """
     if "instance_hash" not in old.column_names or "instance_hash" not in new.column_names:
         return np.zeros(old.num_rows, bool)
     return pc.fill_null(pc.equal(old["instance_hash"], new["instance_hash"]), False).to_numpy()
@@ -98,7 +115,13 @@ def way_out(what: str, differs: NDArray[np.bool_], old: pa.Table, new: pa.Table)
 
 
 def content_differs(old: pa.Table, new: pa.Table) -> dict[str, NDArray[np.bool_]]:
-    """Return ``prompt`` and ``reference``, where both logs tell them -> whether they differ, per row."""
+    """Return ``prompt`` and ``reference``, where both logs tell them -> whether they differ, per row.
+
+    Example:
+        >>> old, new = (pa.table({"prompt": ["2 + 2", p]}) for p in ("3 + 3", None))
+        >>> content_differs(old, new)["prompt"].tolist()
+        [False, False]
+    """
     differs: dict[str, NDArray[np.bool_]] = {}
     for what, column, digest in (
         ("prompt", "prompt", "prompt_hash"),

@@ -43,8 +43,19 @@ class ScoreFigures:
 
 
 def flip_figures(measured: Measured, version: str) -> tuple[dict[str, int | None], dict[str, Estimate]]:
-    """Return counts and flip metrics of old and a version: ``None`` and undefined where they are not
-    graded."""
+    """Return counts and flip metrics of old and a version: ``None`` and undefined where they are not graded.
+
+    Example:
+        >>> from muscle_llm.comparison.measured import measure
+        >>> from muscle_llm.comparison.pairing import pair
+        >>> from muscle_llm.predictions.schema import Predictions
+        >>> rights = {"old": [True, True], "new": [True, False]}
+        >>> sides = {n: Predictions.from_columns({"id": ["a", "b"], "correct": r}) for n, r in rights.items()}
+        >>> measured = measure(pair(sides), confidence=0.95, tolerance=0.0)
+        >>> counts, metrics = flip_figures(measured, "new")
+        >>> counts["negative_flips"], metrics["nfr"].value
+        (1, 0.5)
+    """
     pair = measured.joints[version]
     if pair is None:
         names = [*flip_values(np.ones((2, 2, 2))), "mcnemar_p", "detectable_difference"]
@@ -117,7 +128,23 @@ def reliable(measured: Measured) -> tuple[Bools, Bools] | None:
 
 
 def score_figures(measured: Measured, version: str) -> ScoreFigures:
-    """Return the smooth metrics of every score that old and the version have."""
+    """Return the smooth metrics of every score that old and the version have.
+
+    Example:
+        >>> from muscle_llm.comparison.measured import measure
+        >>> from muscle_llm.comparison.pairing import pair
+        >>> from muscle_llm.predictions.schema import Predictions
+        >>> rights = {"old": [True, True], "new": [True, False]}
+        >>> sides = {
+        ...     n: Predictions.from_columns(
+        ...         {"id": ["a", "b"], "correct": r, "scores": [{"f1": 1.0 * x} for x in r]}
+        ...     )
+        ...     for n, r in rights.items()
+        ... }
+        >>> measured = measure(pair(sides), confidence=0.95, tolerance=0.0)
+        >>> score_figures(measured, "new").metrics["f1"]["mean_difference"].value
+        -0.5
+    """
     found = ScoreFigures({}, {}, {})
     usable = measured.usable(version)
     for name in measured.shared_scores("old", version):

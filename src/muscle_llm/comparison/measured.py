@@ -127,7 +127,16 @@ class Measured:
 
 
 def measure(paired: Paired, *, confidence: float, tolerance: float) -> Measured:
-    """Return the paired rows as arrays, and old against every other version."""
+    """Return the paired rows as arrays, and old against every other version.
+
+    Example:
+        >>> from muscle_llm.comparison.pairing import pair
+        >>> from muscle_llm.predictions.schema import Predictions
+        >>> one = Predictions.from_columns({"id": ["a", "b"], "correct": [True, False]})
+        >>> measured = measure(pair({"old": one, "new": one}), confidence=0.95, tolerance=0.0)
+        >>> measured.joints["new"].codes.tolist()  # 4 old right + 2 new right
+        [6, 0]
+    """
     views = {name: view(table, paired.present.get(name)) for name, table in paired.tables.items()}
     shape = layout(paired.tables["old"], paired.tables["new"])
     joints = {name: joint(views["old"], v, shape) for name, v in views.items() if name != "old"}

@@ -90,7 +90,12 @@ def notes(
 
 
 def grading_notes(sides: Mapping[str, Provenance]) -> list[str]:
-    """Return one sentence per side whose answers were graded here and whose case decided."""
+    """Return one sentence per side whose answers were graded here and whose case decided.
+
+    Example:
+        >>> grading_notes({"old": Provenance(), "new": Provenance(extra={CASE_ONLY: "3"})})[0][:40]
+        'new: 3 answers differ from the reference'
+    """
     counts = {side: provenance.extra.get(CASE_ONLY) for side, provenance in sides.items()}
     return [
         f"{side}: {counted(int(n), 'answer differs', 'answers differ')} from the reference in upper and "

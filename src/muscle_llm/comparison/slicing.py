@@ -34,6 +34,21 @@ def slice_figures(measured: Measured, excess: Floats | None = None) -> tuple[lis
     Args:
         measured: the versions, side by side.
         excess: shape (instances,), flips beyond the noise floor; NaN where they are not measured.
+
+    Example:
+        >>> from muscle_llm.comparison.measured import measure
+        >>> from muscle_llm.comparison.pairing import pair
+        >>> from muscle_llm.predictions.schema import Predictions
+        >>> rights = {"old": [True, True], "new": [True, False]}
+        >>> sides = {
+        ...     n: Predictions.from_columns(
+        ...         {"id": ["a", "b"], "correct": r, "slices": [{"topic": "law"}] * 2}
+        ...     )
+        ...     for n, r in rights.items()
+        ... }
+        >>> measured = measure(pair(sides), confidence=0.95, tolerance=0.0)
+        >>> [(s.name, s.value, s.metrics["nfr"].value, s.worse) for s in slice_figures(measured)[0]]
+        [('topic', 'law', 0.5, False)]
     """
     slices: list[Slice] = []
     warnings: list[str] = []

@@ -47,7 +47,7 @@ class JointCounts:
     """Counts of instances by (old right, new right, same answer), each index 0 = no, 1 = yes.
 
     Attributes:
-        cells: shape (2, 2, 2), or (..., 2, 2, 2) for many at once (slices, bootstrap draws).
+        cells: shape (2, 2, 2).
         answers_known: whether the last index means anything; else all counts stand at 0.
     """
 

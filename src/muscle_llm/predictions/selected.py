@@ -49,6 +49,18 @@ def parse_selection(text: str, label: str) -> dict[str, str]:
 def choose_rows(open_rows: Callable[[], RawRows], select: str | None, label: str) -> Callable[[], RawRows]:
     """Return what opens the selected rows; all of them where nothing is selected.
 
+    Args:
+        open_rows: opens all rows, from the start each time.
+        select: as for `parse_selection`.
+        label: how messages name the file.
+
+    Example:
+        >>> from muscle_llm.predictions.raw import ArrowRows
+        >>> table = pa.table({"model": ["v1", "v2", "v1"], "id": [1, 1, 2]})
+        >>> rows = choose_rows(lambda: ArrowRows.of_table(table, "a table"), "model=v1", "a table")()
+        >>> [batch.columns["id"].to_pylist() for batch in rows.batches(["id"])]
+        [[1, 2]]
+
     Raises:
         InputError: as for `parse_selection`.
     """
